@@ -1,0 +1,67 @@
+# What a library file really is, read from the file and never from its name or from a wish.
+#
+# Output: onnxforge_library_linkage, onnxforge_is_position_independent, onnxforge_find_library_files.
+include_guard(GLOBAL)
+
+# onnxforge_library_linkage(<file> <out>): static, shared or unknown, from the first bytes.
+function(onnxforge_library_linkage file out)
+  file(READ "${file}" magic LIMIT 8 HEX)
+  if(magic MATCHES "^213c(617263683e0a|7468696e3e0a)$") # "!<arch>\n", "!<thin>\n"
+    set(linkage static)
+  elseif(magic MATCHES "^7f454c46") # ELF; an object file is not named like a library
+    set(linkage shared)
+  elseif(magic MATCHES "^(cffaedfe|cefaedfe|cafebabe|feedfacf)") # Mach-O, thin or universal
+    set(linkage shared)
+    if(file MATCHES "\\.a$") # a universal static archive starts like a universal dylib
+      set(linkage static)
+    endif()
+  else()
+    set(linkage unknown)
+  endif()
+  set(${out} ${linkage} PARENT_SCOPE)
+endfunction()
+
+# onnxforge_find_library_files(<prefix> <name> <out-static> <out-shared>): the two files of that name below
+# <prefix>, each empty where there is none; no other folder is searched.
+function(onnxforge_find_library_files prefix name out_static out_shared)
+  set(folders "${prefix}/lib" "${prefix}/lib64")
+  if(CMAKE_LIBRARY_ARCHITECTURE)
+    list(APPEND folders "${prefix}/lib/${CMAKE_LIBRARY_ARCHITECTURE}")
+  endif()
+  foreach(kind IN ITEMS static shared)
+    string(TOUPPER ${kind} upper)
+    set(file)
+    set(names "${CMAKE_${upper}_LIBRARY_PREFIX}${name}${CMAKE_${upper}_LIBRARY_SUFFIX}")
+    find_library(file NAMES ${names} PATHS ${folders} NO_DEFAULT_PATH NO_CACHE)
+    if(NOT file)
+      set(file "")
+    endif()
+    set(${out_${kind}} "${file}" PARENT_SCOPE)
+  endforeach()
+endfunction()
+
+# onnxforge_is_position_independent(<archive> <out>): can all of it go into a shared object? Asked of the
+# linker (0.2 s), because the answer otherwise comes as a relocation error after the long compile.
+function(onnxforge_is_position_independent archive out)
+  if(MSVC)
+    set(${out} TRUE PARENT_SCOPE)
+    return()
+  endif()
+  set(probe "${CMAKE_CURRENT_BINARY_DIR}/position-independent${CMAKE_SHARED_LIBRARY_SUFFIX}")
+  if(APPLE)
+    set(whole -dynamiclib -undefined dynamic_lookup "-Wl,-force_load,${archive}")
+  else()
+    set(whole -shared -Wl,--whole-archive "${archive}" -Wl,--no-whole-archive)
+  endif()
+  separate_arguments(flags NATIVE_COMMAND "${CMAKE_CXX_FLAGS}")
+  execute_process(COMMAND "${CMAKE_CXX_COMPILER}" ${flags} -o "${probe}" ${whole}
+                  RESULT_VARIABLE status OUTPUT_QUIET ERROR_VARIABLE why)
+  file(REMOVE "${probe}")
+  if(status EQUAL 0)
+    set(${out} TRUE PARENT_SCOPE)
+  else()
+    set(${out} FALSE PARENT_SCOPE)
+    string(REGEX MATCH "[^\n]*relocation[^\n]*" relocation "${why}")
+    message(VERBOSE "${archive} is not position independent: ${relocation}")
+  endif()
+endfunction()

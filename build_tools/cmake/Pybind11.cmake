@@ -1,0 +1,37 @@
+# Python and pybind11, both from the environment the build runs in.
+#
+# Input: Python_EXECUTABLE (scikit-build-core sets it), pybind11_DIR.
+# Output: Python::Module, pybind11::module … and onnxforge_add_extension(<target> <source>…).
+include_guard(GLOBAL)
+
+set(Python_FIND_VIRTUALENV FIRST)
+set(Python_FIND_STRATEGY LOCATION)
+find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module)
+
+# A build folder that outlives the environment it was made in (pip's isolated ones) must look again.
+if(NOT EXISTS "${pybind11_DIR}/pybind11Config.cmake")
+  execute_process(
+    COMMAND "${Python_EXECUTABLE}" -m pybind11 --cmakedir
+    OUTPUT_VARIABLE _pybind11_dir
+    OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  set(pybind11_DIR "${_pybind11_dir}" CACHE PATH "pybind11's CMake package" FORCE)
+endif()
+set(PYBIND11_FINDPYTHON ON)
+find_package(pybind11 3.0 CONFIG QUIET)
+if(NOT pybind11_FOUND)
+  message(FATAL_ERROR "No pybind11 ≥ 3.0\n  looked at: `${Python_EXECUTABLE} -m pybind11 --cmakedir`, "
+                      "CMAKE_PREFIX_PATH\n  what to do: ${Python_EXECUTABLE} -m pip install 'pybind11>=3'")
+endif()
+
+# onnxforge_add_extension(<target> <source>…): the Python extension module <target>, installed into the
+# package. It exports PyInit_<target> and nothing else.
+function(onnxforge_add_extension target)
+  add_library(${target} MODULE ${ARGN})
+  target_link_libraries(${target} PRIVATE pybind11::module)
+  pybind11_extension(${target})
+  onnxforge_target_defaults(${target})
+  onnxforge_extension_linkage(${target} PyInit_${target})
+  # A shared protobuf outside the loader's folders is found again; with a static one there is nothing to find.
+  set_target_properties(${target} PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  install(TARGETS ${target} LIBRARY DESTINATION onnxforge COMPONENT python)
+endfunction()

@@ -1,0 +1,78 @@
+"""Making a wheel self-contained: shared libraries copied in, the widest true platform tag given.
+
+Each system has its own tool for that; a new system is one more entry in ``_REPAIRS``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from build_tools.errors import WheelError
+from build_tools.process import tail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from build_tools.context import Context
+
+
+def repair(
+    wheel: Path, into: Path, library_dirs: Iterable[Path], log: Path, context: Context
+) -> Path:
+    """Return the repaired copy of ``wheel`` in ``into``, or ``wheel`` where nothing can be done.
+
+    ``into`` is a folder without wheels, or one that does not exist yet;
+    ``library_dirs`` are the folders of the shared libraries that the wheel was linked with.
+    """
+    tool = _REPAIRS.get(context.host.system)
+    if tool is None:
+        context.record.decide(
+            "repair", "none", f"no tool copies libraries into a wheel on {context.host.system}"
+        )
+        return wheel
+    with context.record.step("wheel: repair") as step:
+        into.mkdir(parents=True, exist_ok=True)
+        step.write_log(log)
+        return tool(wheel, into, tuple(library_dirs), log, context)
+
+
+def _auditwheel(
+    wheel: Path, into: Path, library_dirs: tuple[Path, ...], log: Path, context: Context
+) -> Path:
+    python = context.host.python.executable
+    result = context.runner.stream(
+        [python, "-m", "auditwheel", "repair", "--wheel-dir", into, wheel],
+        log=log,
+        on_line=lambda _line: None,
+        env=_auditwheel_environment(context, library_dirs),
+    )
+    made = sorted(into.glob("*.whl"))
+    if not result.ok or len(made) != 1:
+        raise WheelError(
+            f"auditwheel could not make {wheel.name} self-contained",
+            looked=[f"the end of {log}:\n{tail(log)}"],
+            fix="--no-repair leaves the wheel as it is, for this machine only",
+        )
+    context.record.decide(
+        "platform tag", made[0].stem.rpartition("-")[2], "the widest that is true", "auditwheel"
+    )
+    return made[0]
+
+
+def _auditwheel_environment(context: Context, library_dirs: tuple[Path, ...]) -> dict[str, str]:
+    """auditwheel finds libraries like the loader does, and patchelf on PATH."""
+    environ = dict(context.host.environ)
+    separator = context.host.path_separator
+    found = [str(folder) for folder in library_dirs]
+    inherited = environ.get("LD_LIBRARY_PATH", "")
+    environ["LD_LIBRARY_PATH"] = separator.join([*found, *([inherited] if inherited else [])])
+    beside_python = str(context.host.python.executable.parent)
+    environ["PATH"] = separator.join([beside_python, environ.get("PATH", os.defpath)])
+    return environ
+
+
+_REPAIRS: dict[str, Callable[[Path, Path, tuple[Path, ...], Path, Context], Path]] = {
+    "linux": _auditwheel,
+}

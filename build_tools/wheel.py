@@ -1,0 +1,111 @@
+"""The wheel, made by scikit-build-core in a build folder that is kept for the next time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from build_tools.cmake import PROGRESS, as_text, failure
+from build_tools.errors import BuilderError, CompileError, ConfigureError, WheelError
+from build_tools.ninja_log import last_run, read_lines
+from build_tools.process import tail
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from build_tools.cmake import CacheValue, CMakeBuild
+    from build_tools.context import Context
+    from build_tools.process import Result
+    from build_tools.record import RunningStep
+
+_FIRST_ZIP_DATE = "315532800"  # 1980-01-01, the first day that a zip archive can hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class WheelPlan:
+    """How the wheel is made."""
+
+    source_dir: Path
+    """The tree with pyproject.toml."""
+
+    build_dir: Path
+    """Where it is compiled; kept between runs."""
+
+    build_type: str
+    """CMake's build type."""
+
+    definitions: Mapping[str, CacheValue]
+    """CMake's cache entries; the user's arguments cannot change them."""
+
+    cmake_args: tuple[str, ...]
+    """The user's own arguments for CMake."""
+
+    jobs: int
+    """Compile jobs at a time."""
+
+
+def make_wheel(plan: WheelPlan, into: Path, log: Path, cmake: CMakeBuild, context: Context) -> Path:
+    """Compile what has changed and return the wheel, the only one in the folder ``into``.
+
+    Raises ConfigureError, CompileError or WheelError with the end of the log.
+    """
+    before = read_lines(plan.build_dir)
+    with context.record.step("wheel: compile and pack") as step:
+        step.write_log(log)
+        said = context.runner.stream(
+            _command(plan, into, cmake, context),
+            log=log,
+            on_line=lambda line: _show(line, step),
+            cwd=plan.source_dir,
+            env=_environment(plan, cmake),
+        )
+    context.record.compiled("onnxforge", last_run(plan.build_dir, before))
+    made = sorted(into.glob("*.whl"))
+    if not said.ok or len(made) != 1:
+        raise failure(_kind_of_failure(said, log), "wheel: compile and pack", said, log)
+    return made[0]
+
+
+def _command(plan: WheelPlan, into: Path, cmake: CMakeBuild, context: Context) -> list[str | Path]:
+    python = context.host.python.executable
+    return [
+        *(python, "-m", "build", "--wheel", "--no-isolation", "--outdir", into),
+        *("--config-json", json.dumps(_settings(plan, cmake)), plan.source_dir),
+    ]
+
+
+def _settings(plan: WheelPlan, cmake: CMakeBuild) -> dict[str, str | list[str]]:
+    """What scikit-build-core is told; a list stays a list, so that no blank splits a path."""
+    entries = {**cmake.toolchain.cmake_cache(), **plan.definitions}
+    return {
+        "build-dir": str(plan.build_dir),
+        "cmake.build-type": plan.build_type,
+        "cmake.args": ["-G", "Ninja", *cmake.kept_arguments(plan.cmake_args, entries, {*entries})],
+        **{f"cmake.define.{name}": as_text(value) for name, value in entries.items()},
+    }
+
+
+def _environment(plan: WheelPlan, cmake: CMakeBuild) -> dict[str, str]:
+    return cmake.environment(
+        {
+            "CMAKE_EXECUTABLE": str(cmake.tools.cmake),
+            "CMAKE_MAKE_PROGRAM": str(cmake.tools.ninja),
+            "CMAKE_BUILD_PARALLEL_LEVEL": str(plan.jobs),
+            "SOURCE_DATE_EPOCH": cmake.host.environ.get("SOURCE_DATE_EPOCH", _FIRST_ZIP_DATE),
+        }
+    )
+
+
+def _show(line: str, step: RunningStep) -> None:
+    if found := PROGRESS.match(line):
+        done, total, detail = found.groups()
+        step.advance(int(done), int(total), detail)
+
+
+def _kind_of_failure(said: Result, log: Path) -> type[BuilderError]:
+    text = said.stdout + tail(log, 400)
+    if "FAILED:" in text or "ninja: build stopped" in text:
+        return CompileError
+    return ConfigureError if "CMake Error" in text else WheelError

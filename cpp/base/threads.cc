@@ -1,0 +1,177 @@
+#include "onnxforge/base/threads.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+#if defined(__x86_64__) || defined(_M_X64) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
+namespace onnxforge {
+namespace {
+
+// A waiting worker first polls, because regions follow each other within microseconds while a model runs, and then sleeps,
+// because a session that is not running must cost nothing.
+constexpr int kSpins = 4000;
+
+void Pause() {
+#if defined(__x86_64__) || defined(_M_X64) || defined(__i386__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+int UsableCores() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+// Set while this thread works on a chunk, of whichever pool: a nested region runs serially.
+thread_local bool inside_region = false;
+
+class InsideRegion {
+ public:
+  InsideRegion() : outer_(inside_region) { inside_region = true; }
+  ~InsideRegion() { inside_region = outer_; }
+
+ private:
+  bool outer_;
+};
+
+}  // namespace
+
+class ThreadPool::Impl {
+ public:
+  explicit Impl(int threads) : size_(threads == 0 ? UsableCores() : std::max(1, threads)) {
+    workers_.reserve(static_cast<size_t>(size_ - 1));
+    for (int i = 1; i < size_; ++i) workers_.emplace_back([this] { Work(); });
+  }
+
+  ~Impl() {
+    {
+      std::lock_guard<std::mutex> lock(sleep_mutex_);
+      stop_.store(true);
+      epoch_.fetch_add(1);
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  int size() const { return size_; }
+
+  void Run(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> body) {
+    grain = std::max<int64_t>(grain, 1);
+    const int64_t most_chunks = (n + grain - 1) / grain;
+    if (most_chunks <= 1 || size_ == 1 || inside_region) return RunSerially(n, body);
+    // Another thread of the caller's has the workers: sharing them would only make both wait.
+    std::unique_lock<std::mutex> region(region_mutex_, std::try_to_lock);
+    if (!region.owns_lock()) return RunSerially(n, body);
+
+    // A few chunks per thread even out differences of speed between them.
+    chunks_ = std::min<int64_t>(most_chunks, static_cast<int64_t>(size_) * 4);
+    n_ = n;
+    body_ = &body;
+    error_ = nullptr;
+    next_.store(0, std::memory_order_relaxed);
+    busy_.store(size_ - 1, std::memory_order_relaxed);
+    epoch_.fetch_add(1);  // sequentially consistent: either a worker sees the epoch, or we see that it sleeps
+    if (sleeping_.load() > 0) {
+      { std::lock_guard<std::mutex> lock(sleep_mutex_); }
+      wake_.notify_all();
+    }
+    DoChunks();
+    for (int spins = 0; busy_.load(std::memory_order_acquire) != 0; ++spins) {
+      if (spins < kSpins) {
+        Pause();
+      } else {
+        std::this_thread::yield();
+      }
+    }
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+  }
+
+ private:
+  static void RunSerially(int64_t n, FunctionRef<void(int64_t, int64_t)> body) {
+    if (n > 0) body(0, n);
+  }
+
+  void DoChunks() {
+    InsideRegion inside;
+    for (int64_t chunk; (chunk = next_.fetch_add(1, std::memory_order_relaxed)) < chunks_;) {
+      try {
+        (*body_)(n_ * chunk / chunks_, n_ * (chunk + 1) / chunks_);
+      } catch (...) {
+        std::lock_guard<std::mutex> lock(error_mutex_);
+        if (!error_) error_ = std::current_exception();
+        next_.store(chunks_, std::memory_order_relaxed);
+      }
+    }
+  }
+
+  void Work() {
+    uint64_t seen = 0;
+    while (true) {
+      seen = AwaitNextEpoch(seen);
+      if (stop_.load()) return;
+      DoChunks();
+      busy_.fetch_sub(1, std::memory_order_acq_rel);
+    }
+  }
+
+  uint64_t AwaitNextEpoch(uint64_t seen) {
+    for (int spins = 0; spins < kSpins; ++spins) {
+      const uint64_t now = epoch_.load(std::memory_order_acquire);
+      if (now != seen) return now;
+      Pause();
+    }
+    std::unique_lock<std::mutex> lock(sleep_mutex_);
+    sleeping_.fetch_add(1);
+    wake_.wait(lock, [&] { return epoch_.load() != seen; });
+    sleeping_.fetch_sub(1);
+    return epoch_.load();
+  }
+
+  const int size_;
+  std::vector<std::thread> workers_;
+
+  std::mutex region_mutex_;  // held by the thread whose region the workers are on
+  // The region. Written before the epoch moves, read after; no worker touches it once it has left busy_.
+  int64_t n_ = 0;
+  int64_t chunks_ = 0;
+  const FunctionRef<void(int64_t, int64_t)>* body_ = nullptr;
+  std::exception_ptr error_;
+  std::mutex error_mutex_;
+
+  alignas(64) std::atomic<uint64_t> epoch_{0};
+  alignas(64) std::atomic<int64_t> next_{0};
+  alignas(64) std::atomic<int> busy_{0};
+  std::atomic<bool> stop_{false};
+  std::atomic<int> sleeping_{0};
+  std::mutex sleep_mutex_;
+  std::condition_variable wake_;
+};
+
+ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>(threads)) {}
+
+ThreadPool::~ThreadPool() = default;
+
+int ThreadPool::size() const { return impl_->size(); }
+
+void ThreadPool::ParallelFor(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> body) {
+  impl_->Run(n, grain, body);
+}
+
+}  // namespace onnxforge

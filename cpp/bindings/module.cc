@@ -1,0 +1,68 @@
+// onnxforge._core: translation between Python and the engine. What it translates to is the engine's own headers; what
+// people use is the façade in python/onnxforge.
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "onnxforge/io/model_file.h"
+#include "onnxforge/kernels/table.h"
+#include "onnxforge/runtime/session.h"
+
+#include "errors.h"
+#include "model.h"
+#include "session.h"
+
+namespace py = pybind11;
+
+namespace onnxforge::bindings {
+namespace {
+
+std::string Compiler() {
+#if defined(__clang__)
+  return "clang " + std::to_string(__clang_major__) + "." + std::to_string(__clang_minor__);
+#elif defined(__GNUC__)
+  return "gcc " + std::to_string(__GNUC__) + "." + std::to_string(__GNUC_MINOR__);
+#elif defined(_MSC_VER)
+  return "msvc " + std::to_string(_MSC_VER);
+#else
+  return "unknown";
+#endif
+}
+
+py::dict BuildInfo() {
+  py::dict info;
+  info["onnx"] = io::OnnxVersion();
+  info["protobuf"] = io::ProtobufVersion();
+  info["compiler"] = Compiler();
+  info["tiers"] = AvailableTiers();
+  return info;
+}
+
+/// Every operator version of the ONNX schema registry, and how it is run.
+py::list Operators() {
+  py::list rows;
+  for (const io::SchemaRow& row : io::AllSchemas()) {
+    py::dict dict;
+    dict["domain"] = row.domain;
+    dict["op_type"] = row.op_type;
+    dict["since_version"] = row.since_version;
+    dict["deprecated"] = row.deprecated;
+    dict["has_function_body"] = row.has_function_body;
+    dict["has_kernel"] = runtime::CanRun(row.domain, row.op_type, row.since_version);
+    rows.append(std::move(dict));
+  }
+  return rows;
+}
+
+}  // namespace
+}  // namespace onnxforge::bindings
+
+PYBIND11_MODULE(_core, module) {
+  namespace b = onnxforge::bindings;
+  module.doc() = "The engine of onnxforge. Use the package, not this module.";
+  b::BindErrors(module);
+  b::BindModel(module);
+  b::BindSession(module);
+  module.def("build_info", &b::BuildInfo);
+  module.def("operators", &b::Operators);
+}

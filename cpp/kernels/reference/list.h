@@ -1,0 +1,62 @@
+#pragma once
+
+#include "onnxforge/kernels/table.h"
+
+namespace onnxforge::reference {
+
+// Every operator family, in alphabetical order: family X is x.cc, which defines AddX.
+#define ONNXFORGE_REFERENCE_FAMILIES(FAMILY) \
+  FAMILY(Activations)                        \
+  FAMILY(ArgReduce)                          \
+  FAMILY(BinaryMath)                         \
+  FAMILY(Cast)                               \
+  FAMILY(Clip)                               \
+  FAMILY(Concat)                             \
+  FAMILY(Constant)                           \
+  FAMILY(Conv)                               \
+  FAMILY(Cumulative)                         \
+  FAMILY(Dropout)                            \
+  FAMILY(Einsum)                             \
+  FAMILY(Expand)                             \
+  FAMILY(Gather)                             \
+  FAMILY(Matmul)                             \
+  FAMILY(MlFeatures)                         \
+  FAMILY(MlLabels)                           \
+  FAMILY(MlLinear)                           \
+  FAMILY(MlSvm)                              \
+  FAMILY(MlTrees)                            \
+  FAMILY(Normalization)                      \
+  FAMILY(Optimizers)                         \
+  FAMILY(Pad)                                \
+  FAMILY(Pool)                               \
+  FAMILY(Quantize)                           \
+  FAMILY(QuantizedLinear)                    \
+  FAMILY(Random)                             \
+  FAMILY(Recurrent)                          \
+  FAMILY(Reduce)                             \
+  FAMILY(Resize)                             \
+  FAMILY(Scatter)                            \
+  FAMILY(Select)                             \
+  FAMILY(Sequence)                           \
+  FAMILY(Shape)                              \
+  FAMILY(Slice)                              \
+  FAMILY(Softmax)                            \
+  FAMILY(Text)                               \
+  FAMILY(Transpose)                          \
+  FAMILY(UnaryMath)                          \
+  FAMILY(VariadicMath)                       \
+  FAMILY(Views)                              \
+  FAMILY(Vision)                             \
+  FAMILY(Where)
+
+#define ONNXFORGE_DECLARE(Family) void Add##Family(KernelTable& table);
+ONNXFORGE_REFERENCE_FAMILIES(ONNXFORGE_DECLARE)
+#undef ONNXFORGE_DECLARE
+
+inline void AddAll(KernelTable& table) {
+#define ONNXFORGE_ADD(Family) Add##Family(table);
+  ONNXFORGE_REFERENCE_FAMILIES(ONNXFORGE_ADD)
+#undef ONNXFORGE_ADD
+}
+
+}  // namespace onnxforge::reference

@@ -1,0 +1,413 @@
+// ai.onnx.ml: TreeEnsembleClassifier, TreeEnsembleRegressor and TreeEnsemble.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "reference/compute.h"
+#include "reference/list.h"
+#include "reference/ml_scores.h"
+
+namespace onnxforge::reference {
+namespace {
+
+constexpr const char* kMl = "ai.onnx.ml";
+
+enum class Branch { kLeq, kLt, kGte, kGt, kEq, kNeq, kMember, kLeaf };
+
+struct Vote {
+  int64_t target = 0;
+  double weight = 0;
+};
+
+struct TreeNode {
+  Branch branch = Branch::kLeaf;
+  int64_t feature = 0;
+  double threshold = 0;
+  bool missing_is_true = false;
+  int64_t if_true = -1;
+  int64_t if_false = -1;
+  std::vector<double> members;  // kMember, sorted
+  std::vector<Vote> votes;      // leaves
+};
+
+struct Forest {
+  std::vector<TreeNode> nodes;
+  std::vector<int64_t> roots;
+  int64_t features = 0;  // the least number of columns the input must have
+};
+
+bool Holds(const TreeNode& node, double x) {
+  if (std::isnan(x) && node.missing_is_true) return true;
+  switch (node.branch) {
+    case Branch::kLeq:
+      return x <= node.threshold;
+    case Branch::kLt:
+      return x < node.threshold;
+    case Branch::kGte:
+      return x >= node.threshold;
+    case Branch::kGt:
+      return x > node.threshold;
+    case Branch::kEq:
+      return x == node.threshold;
+    case Branch::kNeq:
+      return x != node.threshold;
+    case Branch::kMember:
+      return std::binary_search(node.members.begin(), node.members.end(), x);
+    case Branch::kLeaf:
+      return false;
+  }
+  return false;
+}
+
+const TreeNode& FindLeaf(const Forest& forest, int64_t root, const double* row) {
+  const TreeNode* node = &forest.nodes[static_cast<size_t>(root)];
+  while (node->branch != Branch::kLeaf) {
+    node = &forest.nodes[static_cast<size_t>(Holds(*node, row[node->feature]) ? node->if_true : node->if_false)];
+  }
+  return *node;
+}
+
+/// Every branch leads to a node, and no path comes back to where it was: walking ends for any input.
+void CheckForest(Forest& forest) {
+  enum class Mark : uint8_t { kNew, kOpen, kDone };
+  const auto count = static_cast<int64_t>(forest.nodes.size());
+  std::vector<Mark> marks(forest.nodes.size(), Mark::kNew);
+  for (int64_t root : forest.roots) {
+    std::vector<int64_t> stack = {root};
+    while (!stack.empty()) {
+      const int64_t at = stack.back();
+      Require(at >= 0 && at < count, ErrorCode::kInvalidModel, "a tree's branch leads to node ", at, " of ", count);
+      const TreeNode& node = forest.nodes[static_cast<size_t>(at)];
+      Mark& mark = marks[static_cast<size_t>(at)];
+      if (mark != Mark::kNew || node.branch == Branch::kLeaf) {
+        mark = Mark::kDone;
+        stack.pop_back();
+        continue;
+      }
+      mark = Mark::kOpen;
+      Require(node.feature >= 0, ErrorCode::kInvalidModel, "a tree's node asks for feature ", node.feature);
+      forest.features = std::max(forest.features, node.feature + 1);
+      for (int64_t next : {node.if_true, node.if_false}) {
+        Require(next >= 0 && next < count, ErrorCode::kInvalidModel, "a tree's branch leads to node ", next, " of ",
+                count);
+        Require(marks[static_cast<size_t>(next)] != Mark::kOpen, ErrorCode::kInvalidModel, "the tree of node ", root,
+                " has a cycle");
+        stack.push_back(next);
+      }
+    }
+  }
+}
+
+Branch BranchFromName(const std::string& name) {
+  struct Row {
+    const char* name;
+    Branch branch;
+  };
+  constexpr Row kRows[] = {{"BRANCH_LEQ", Branch::kLeq}, {"BRANCH_LT", Branch::kLt}, {"BRANCH_GTE", Branch::kGte},
+                           {"BRANCH_GT", Branch::kGt},   {"BRANCH_EQ", Branch::kEq}, {"BRANCH_NEQ", Branch::kNeq},
+                           {"LEAF", Branch::kLeaf}};
+  for (const Row& row : kRows) {
+    if (name == row.name) return row.branch;
+  }
+  Fail(ErrorCode::kInvalidModel, "attribute 'nodes_modes' has '", name, "'");
+}
+
+/// Numbers given as <name>, or with more precision as <name>_as_tensor.
+std::vector<double> ReadReals(const NodeSpec& node, const std::string& name) {
+  if (node.attributes.Has(name + "_as_tensor")) return node.attributes.Get<Tensor>(name + "_as_tensor").To<double>();
+  const std::vector<float> floats = node.attributes.Floats(name);
+  return std::vector<double>(floats.begin(), floats.end());
+}
+
+using NodeKey = std::pair<int64_t, int64_t>;  // tree, node
+
+int64_t PlaceOf(const std::map<NodeKey, int64_t>& places, NodeKey key) {
+  const auto at = places.find(key);
+  Require(at != places.end(), ErrorCode::kInvalidModel, "tree ", key.first, " has no node ", key.second);
+  return at->second;
+}
+
+/// The encoding of versions 1 and 3; `prefix`: "class" or "target", whose attributes hold the votes.
+Forest ReadForest(const NodeSpec& node, const std::string& prefix) {
+  const Attributes& a = node.attributes;
+  const std::vector<std::string> modes = a.Strings("nodes_modes");
+  const size_t count = modes.size();
+  const std::vector<int64_t> trees = a.Ints("nodes_treeids");
+  const std::vector<int64_t> ids = a.Ints("nodes_nodeids");
+  const std::vector<int64_t> features = a.Ints("nodes_featureids");
+  const std::vector<int64_t> trues = a.Ints("nodes_truenodeids");
+  const std::vector<int64_t> falses = a.Ints("nodes_falsenodeids");
+  const std::vector<double> values = ReadReals(node, "nodes_values");
+  const std::vector<int64_t> missing = a.Ints("nodes_missing_value_tracks_true");
+  Require(trees.size() == count && ids.size() == count && features.size() == count && trues.size() == count &&
+              falses.size() == count && values.size() == count && (missing.empty() || missing.size() == count),
+          ErrorCode::kInvalidModel, "the attributes nodes_* have different lengths");
+  Forest forest;
+  std::map<NodeKey, int64_t> places;
+  std::set<int64_t> seen;
+  for (size_t i = 0; i < count; ++i) {
+    places.emplace(NodeKey{trees[i], ids[i]}, static_cast<int64_t>(i));
+    // A tree's first node is its root.
+    if (seen.insert(trees[i]).second) forest.roots.push_back(static_cast<int64_t>(i));
+  }
+  for (size_t i = 0; i < count; ++i) {
+    TreeNode n;
+    n.branch = BranchFromName(modes[i]);
+    n.feature = features[i];
+    n.threshold = values[i];
+    n.missing_is_true = !missing.empty() && missing[i] != 0;
+    if (n.branch != Branch::kLeaf) {
+      n.if_true = PlaceOf(places, {trees[i], trues[i]});
+      n.if_false = PlaceOf(places, {trees[i], falses[i]});
+    }
+    forest.nodes.push_back(std::move(n));
+  }
+  const std::vector<int64_t> vote_trees = a.Ints(prefix + "_treeids");
+  const std::vector<int64_t> vote_nodes = a.Ints(prefix + "_nodeids");
+  const std::vector<int64_t> targets = a.Ints(prefix + "_ids");
+  const std::vector<double> weights = ReadReals(node, prefix + "_weights");
+  Require(vote_nodes.size() == vote_trees.size() && targets.size() == vote_trees.size() &&
+              weights.size() == vote_trees.size(),
+          ErrorCode::kInvalidModel, "the attributes ", prefix, "_* have different lengths");
+  for (size_t i = 0; i < targets.size(); ++i) {
+    forest.nodes[static_cast<size_t>(PlaceOf(places, {vote_trees[i], vote_nodes[i]}))].votes.push_back(
+        {targets[i], weights[i]});
+  }
+  CheckForest(forest);
+  return forest;
+}
+
+/// The encoding of version 5: interior nodes and leaves apart. Leaves follow the interior nodes here.
+Forest ReadForest5(const NodeSpec& node) {
+  const Attributes& a = node.attributes;
+  const std::vector<int64_t> features = a.Ints("nodes_featureids");
+  const std::vector<int64_t> modes = a.Get<Tensor>("nodes_modes").To<int64_t>();
+  const std::vector<double> splits = a.Get<Tensor>("nodes_splits").To<double>();
+  const std::vector<int64_t> trues = a.Ints("nodes_truenodeids");
+  const std::vector<int64_t> falses = a.Ints("nodes_falsenodeids");
+  const std::vector<int64_t> true_leaf = a.Ints("nodes_trueleafs");
+  const std::vector<int64_t> false_leaf = a.Ints("nodes_falseleafs");
+  const std::vector<int64_t> missing = a.Ints("nodes_missing_value_tracks_true");
+  const std::vector<double> members =
+      a.Has("membership_values") ? a.Get<Tensor>("membership_values").To<double>() : std::vector<double>{};
+  const size_t count = features.size();
+  Require(modes.size() == count && splits.size() == count && trues.size() == count && falses.size() == count &&
+              true_leaf.size() == count && false_leaf.size() == count && (missing.empty() || missing.size() == count),
+          ErrorCode::kInvalidModel, "the attributes nodes_* have different lengths");
+  Forest forest;
+  forest.roots = a.Ints("tree_roots");
+  size_t member = 0;
+  const auto interior = static_cast<int64_t>(count);
+  for (size_t i = 0; i < count; ++i) {
+    Require(modes[i] >= 0 && modes[i] <= static_cast<int64_t>(Branch::kMember), ErrorCode::kInvalidModel,
+            "attribute 'nodes_modes' has ", modes[i]);
+    TreeNode n;
+    n.branch = static_cast<Branch>(modes[i]);
+    n.feature = features[i];
+    n.threshold = splits[i];
+    n.missing_is_true = !missing.empty() && missing[i] != 0;
+    n.if_true = trues[i] + (true_leaf[i] != 0 ? interior : 0);
+    n.if_false = falses[i] + (false_leaf[i] != 0 ? interior : 0);
+    if (n.branch == Branch::kMember) {
+      // Sets stand in the order of their nodes, each ended by a NaN.
+      while (member < members.size() && !std::isnan(members[member])) n.members.push_back(members[member++]);
+      ++member;
+      std::sort(n.members.begin(), n.members.end());
+    }
+    forest.nodes.push_back(std::move(n));
+  }
+  const std::vector<int64_t> targets = a.Ints("leaf_targetids");
+  const std::vector<double> weights = a.Get<Tensor>("leaf_weights").To<double>();
+  Require(targets.size() == weights.size(), ErrorCode::kInvalidModel, "the attributes leaf_* have different lengths");
+  for (size_t i = 0; i < targets.size(); ++i) {
+    forest.nodes.emplace_back();
+    forest.nodes.back().votes.push_back({targets[i], weights[i]});
+  }
+  CheckForest(forest);
+  return forest;
+}
+
+void RequireTargets(const Forest& forest, int64_t count) {
+  for (const TreeNode& node : forest.nodes) {
+    for (const Vote& vote : node.votes) {
+      Require(vote.target >= 0 && vote.target < count, ErrorCode::kInvalidModel, "a leaf votes for target ",
+              vote.target, " of ", count);
+    }
+  }
+}
+
+enum class Aggregate { kAverage, kSum, kMin, kMax };
+
+Aggregate ReadAggregate(const NodeSpec& node) {
+  const std::string name = node.attributes.String("aggregate_function", "SUM");
+  if (name == "AVERAGE") return Aggregate::kAverage;
+  if (name == "SUM") return Aggregate::kSum;
+  if (name == "MIN") return Aggregate::kMin;
+  if (name == "MAX") return Aggregate::kMax;
+  Fail(ErrorCode::kInvalidModel, "attribute 'aggregate_function' is '", name, "', not AVERAGE, SUM, MIN or MAX");
+}
+
+/// The votes for each target of one row of features; 0 where there are none.
+std::vector<double> Collect(const Forest& forest, Aggregate aggregate, const double* row, int64_t targets) {
+  std::vector<double> scores(static_cast<size_t>(targets), 0.0);
+  std::vector<bool> voted(scores.size(), false);
+  for (int64_t root : forest.roots) {
+    for (const Vote& vote : FindLeaf(forest, root, row).votes) {
+      const auto t = static_cast<size_t>(vote.target);
+      const bool first = !voted[t];
+      voted[t] = true;
+      if (aggregate == Aggregate::kMin) {
+        scores[t] = first ? vote.weight : std::min(scores[t], vote.weight);
+      } else if (aggregate == Aggregate::kMax) {
+        scores[t] = first ? vote.weight : std::max(scores[t], vote.weight);
+      } else {
+        scores[t] += vote.weight;
+      }
+    }
+  }
+  if (aggregate == Aggregate::kAverage && !forest.roots.empty()) {
+    for (double& score : scores) score /= static_cast<double>(forest.roots.size());
+  }
+  return scores;
+}
+
+struct Rows {
+  const double* data = nullptr;
+  int64_t count = 0;
+  int64_t width = 0;
+};
+
+Rows ReadRows(KernelContext& context, const Forest& forest) {
+  const Tensor& x = context.Input(0);
+  Require(x.rank() == 1 || x.rank() == 2, ErrorCode::kInvalidArgument, "the input must be [N, F], and has shape ",
+          x.shape());
+  const Rows rows = {ReadAs<double>(context, x), x.rank() == 2 ? x.dim(0) : 1, x.dim(x.rank() - 1)};
+  Require(rows.width >= forest.features, ErrorCode::kInvalidArgument, "the input has ", rows.width,
+          " features and the trees ask for ", forest.features);
+  return rows;
+}
+
+void RequireBase(const std::vector<double>& base, int64_t targets) {
+  Require(base.empty() || static_cast<int64_t>(base.size()) == targets, ErrorCode::kInvalidModel, base.size(),
+          " base values for ", targets, " targets");
+}
+
+std::unique_ptr<Kernel> MakeTreeEnsembleRegressor(const NodeSpec& node) {
+  const int64_t targets = node.attributes.Int("n_targets", 1);
+  Forest forest = ReadForest(node, "target");
+  RequireTargets(forest, targets);
+  const std::vector<double> base = ReadReals(node, "base_values");
+  RequireBase(base, targets);
+  return MakeKernel([forest, base, targets, aggregate = ReadAggregate(node),
+                     transform = ReadPostTransform(node)](KernelContext& context) {
+    const Rows rows = ReadRows(context, forest);
+    float* y = context.Output(0, DType::kFloat32, {rows.count, targets}).data<float>();
+    for (int64_t r = 0; r < rows.count; ++r) {
+      const std::vector<double> scores = Collect(forest, aggregate, rows.data + r * rows.width, targets);
+      for (int64_t t = 0; t < targets; ++t) {
+        const auto i = static_cast<size_t>(t);
+        y[r * targets + t] = static_cast<float>(scores[i] + (base.empty() ? 0.0 : base[i]));
+      }
+      Transform(transform, y + r * targets, targets);
+    }
+  });
+}
+
+std::unique_ptr<Kernel> MakeTreeEnsemble(const NodeSpec& node) {
+  const int64_t targets = node.attributes.Int("n_targets", 1);
+  Forest forest = ReadForest5(node);
+  RequireTargets(forest, targets);
+  const int64_t aggregate = node.attributes.Int("aggregate_function", 1);
+  const int64_t transform = node.attributes.Int("post_transform", 0);
+  Require(aggregate >= 0 && aggregate <= 3 && transform >= 0 && transform <= 4, ErrorCode::kInvalidModel,
+          "aggregate_function is ", aggregate, " and post_transform ", transform);
+  return MakeKernel([forest, targets, aggregate = static_cast<Aggregate>(aggregate),
+                     transform = static_cast<PostTransform>(transform)](KernelContext& context) {
+    const Rows rows = ReadRows(context, forest);
+    const DType dtype = context.Input(0).dtype();
+    Tensor& y = context.Output(0, dtype, {rows.count, targets});
+    WideOutput<double> out(context, y);
+    for (int64_t r = 0; r < rows.count; ++r) {
+      const std::vector<double> scores = Collect(forest, aggregate, rows.data + r * rows.width, targets);
+      double* to = out.data() + r * targets;
+      std::copy(scores.begin(), scores.end(), to);
+      if (transform == PostTransform::kNone) continue;
+      std::vector<float> single(scores.begin(), scores.end());
+      Transform(transform, single.data(), targets);
+      std::copy(single.begin(), single.end(), to);
+    }
+    out.Store();
+  });
+}
+
+struct TreeClassifier {
+  Forest forest;
+  ClassLabels labels;
+  std::vector<double> base;
+  PostTransform transform;
+  bool one_score = false;    // two classes, and all votes are for one: the score is the second one's
+  bool all_positive = true;  // votes are probabilities then, and one half decides instead of zero
+  int64_t voted_class = 0;
+};
+
+/// One score for two classes.
+void ClassifyByOneScore(const TreeClassifier& c, double score, float* z, int64_t& label) {
+  const auto s = static_cast<float>(score);
+  const bool logistic = c.transform == PostTransform::kLogistic;
+  label = s > (c.all_positive ? 0.5f : 0.0f) ? 1 : 0;
+  z[0] = c.all_positive && !logistic ? 1 - s : -s;
+  z[1] = s;
+  if (logistic || c.transform == PostTransform::kProbit) Transform(c.transform, z, 2);
+}
+
+std::unique_ptr<Kernel> MakeTreeEnsembleClassifier(const NodeSpec& node) {
+  TreeClassifier c = {ReadForest(node, "class"), ClassLabels(node, "classlabels_int64s"),
+                      ReadReals(node, "base_values"), ReadPostTransform(node)};
+  const int64_t classes = c.labels.count();
+  RequireTargets(c.forest, classes);
+  std::set<int64_t> voted;
+  for (const TreeNode& n : c.forest.nodes) {
+    for (const Vote& vote : n.votes) {
+      voted.insert(vote.target);
+      c.all_positive = c.all_positive && vote.weight >= 0;
+    }
+  }
+  c.one_score = classes == 2 && voted.size() == 1;
+  if (c.one_score) c.voted_class = *voted.begin();
+  if (!(c.one_score && c.base.size() == 1)) RequireBase(c.base, classes);
+  return MakeKernel([c, classes](KernelContext& context) {
+    const Rows rows = ReadRows(context, c.forest);
+    Tensor& y = c.labels.Output(context, rows.count);
+    float* z = context.Output(1, DType::kFloat32, {rows.count, classes}).data<float>();
+    for (int64_t r = 0; r < rows.count; ++r) {
+      const std::vector<double> scores = Collect(c.forest, Aggregate::kSum, rows.data + r * rows.width, classes);
+      float* to = z + r * classes;
+      int64_t label = 0;
+      if (c.one_score && c.base.size() < 2) {
+        ClassifyByOneScore(c, scores[static_cast<size_t>(c.voted_class)] + (c.base.empty() ? 0.0 : c.base[0]), to,
+                           label);
+      } else {
+        for (int64_t t = 0; t < classes; ++t) {
+          const auto i = static_cast<size_t>(t);
+          to[t] = static_cast<float>(scores[i] + (c.base.empty() ? 0.0 : c.base[i]));
+        }
+        label = std::max_element(to, to + classes) - to;
+        Transform(c.transform, to, classes);
+      }
+      c.labels.Store(y, r, label);
+    }
+  });
+}
+
+}  // namespace
+
+void AddMlTrees(KernelTable& table) {
+  table.Add(kMl, "TreeEnsemble", {5}, &MakeTreeEnsemble);
+  table.Add(kMl, "TreeEnsembleClassifier", {1, 3, 5}, &MakeTreeEnsembleClassifier);
+  table.Add(kMl, "TreeEnsembleRegressor", {1, 3, 5}, &MakeTreeEnsembleRegressor);
+}
+
+}  // namespace onnxforge::reference

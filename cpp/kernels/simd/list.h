@@ -1,0 +1,23 @@
+#pragma once
+
+#include "onnxforge/kernels/table.h"
+
+namespace onnxforge::simd {
+
+// One line per operator file, in alphabetical order.
+#define ONNXFORGE_SIMD_FILES(X) \
+  X(Conv)                       \
+  X(MatMul)                     \
+  X(UnaryMath)
+
+#define ONNXFORGE_DECLARE(Name) void Add##Name(KernelTable& table);
+ONNXFORGE_SIMD_FILES(ONNXFORGE_DECLARE)
+#undef ONNXFORGE_DECLARE
+
+inline void AddAll(KernelTable& table) {
+#define ONNXFORGE_ADD(Name) Add##Name(table);
+  ONNXFORGE_SIMD_FILES(ONNXFORGE_ADD)
+#undef ONNXFORGE_ADD
+}
+
+}  // namespace onnxforge::simd

@@ -1,0 +1,278 @@
+// MatMul-1/9/13 and Gemm-1…13 for float32. B is packed when the session is built where it is a constant.
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "onnxforge/base/error.h"
+#include "onnxforge/kernels/table.h"
+
+#include "simd/gemm.h"
+#include "simd/list.h"
+
+namespace onnxforge::simd {
+namespace {
+
+// Tasks below this many multiply-adds are not worth handing to another thread.
+constexpr double kMinTaskWork = 100e3;
+// Rows of one task: what the register blocks go through while a panel stays in cache.
+constexpr size_t kTaskRows = 240;
+
+/// A stack of matrices B[k, n], packed one after the other.
+struct PackedStack {
+  Shape batch;  // the leading dimensions
+  size_t k = 0;
+  size_t n = 0;
+  size_t matrix_floats = 0;
+  const float* data = nullptr;
+  Storage storage;  // owns `data` when it was packed ahead
+};
+
+void PackStack(const GemmOps& ops, const Tensor& b, bool transposed, size_t count, const PackedStack& to, float* out,
+               ThreadPool& threads) {
+  const float* source = b.data<float>();
+  const size_t panels = CeilDiv(to.n, ops.nr);
+  const size_t stride = transposed ? to.k : to.n;
+  const auto grain = static_cast<int64_t>(std::max(1.0, kMinTaskWork / (1.0 + static_cast<double>(to.k * ops.nr))));
+  threads.ParallelFor(static_cast<int64_t>(count * panels), grain, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      const size_t matrix = i / panels;
+      const size_t panel = i % panels;
+      ops.pack_b(source + matrix * to.k * to.n, stride, transposed, to.k, to.n, panel, panel + 1,
+                 out + matrix * to.matrix_floats);
+    }
+  });
+}
+
+PackedStack Layout(const GemmOps& ops, const Shape& shape, bool transposed) {
+  PackedStack stack;
+  const size_t rank = shape.rank();
+  stack.k = static_cast<size_t>(shape[transposed ? rank - 1 : rank - 2]);
+  stack.n = static_cast<size_t>(shape[transposed ? rank - 2 : rank - 1]);
+  stack.batch = Shape(shape.dims().subspan(0, rank - 2));
+  stack.matrix_floats = PackedSize(ops, stack.k, stack.n);
+  return stack;
+}
+
+PackedStack PackAhead(const GemmOps& ops, const Tensor& b, bool transposed) {
+  PackedStack stack = Layout(ops, b.shape(), transposed);
+  const auto count = static_cast<size_t>(stack.batch.elements());
+  stack.storage = AllocateStorage(count * stack.matrix_floats * sizeof(float));
+  auto* out = static_cast<float*>(stack.storage.get());
+  ThreadPool serial(1);
+  PackStack(ops, b, transposed, count, stack, out, serial);
+  stack.data = out;
+  return stack;
+}
+
+PackedStack PackNow(const GemmOps& ops, const Tensor& b, bool transposed, KernelContext& context) {
+  PackedStack stack = Layout(ops, b.shape(), transposed);
+  const auto count = static_cast<size_t>(stack.batch.elements());
+  float* out = context.Scratch<float>(count * stack.matrix_floats);
+  PackStack(ops, b, transposed, count, stack, out, context.Threads());
+  stack.data = out;
+  return stack;
+}
+
+/// Cuts `count` equal multiplications into tasks of rows × panels and runs them. `at(i)` describes multiplication i.
+template <typename At>
+void RunTasks(const GemmOps& ops, size_t count, size_t m, size_t n, size_t k, ThreadPool& threads, const At& at) {
+  const size_t panels = CeilDiv(n, ops.nr);
+  const size_t row_tasks = CeilDiv(m, kTaskRows);
+  if (count * row_tasks * panels == 0) return;
+  const auto wanted = static_cast<size_t>(threads.size()) * 4;
+  const size_t panel_tasks = threads.size() == 1 ? 1 : std::min(panels, CeilDiv(wanted, count * row_tasks));
+  const size_t per_matrix = row_tasks * panel_tasks;
+  const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k + 1) / static_cast<double>(per_matrix);
+  const auto grain = static_cast<int64_t>(std::max(1.0, kMinTaskWork / work));
+  threads.ParallelFor(static_cast<int64_t>(count * per_matrix), grain, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      const size_t row_task = i % per_matrix / panel_tasks;
+      const size_t panel_task = i % panel_tasks;
+      ops.gemm(at(i / per_matrix), m * row_task / row_tasks, m * (row_task + 1) / row_tasks,
+               panels * panel_task / panel_tasks, panels * (panel_task + 1) / panel_tasks);
+    }
+  });
+}
+
+/// Where matrix `i` of a broadcast stack lies in a stack of shape `from`.
+size_t SourceMatrix(size_t i, const Shape& out, const Shape& from) {
+  size_t index = 0;
+  size_t stride = 1;
+  for (size_t axis = out.rank(); axis-- > 0;) {
+    const size_t position = i % static_cast<size_t>(out[axis]);
+    i /= static_cast<size_t>(out[axis]);
+    if (axis + from.rank() < out.rank()) break;  // `from` has no more axes
+    const auto extent = static_cast<size_t>(from[axis + from.rank() - out.rank()]);
+    if (extent != 1) index += position * stride;
+    stride *= extent;
+  }
+  return index;
+}
+
+Shape WithoutLast(const Shape& shape, size_t count) { return Shape(shape.dims().subspan(0, shape.rank() - count)); }
+
+class MatMul final : public Kernel {
+ public:
+  explicit MatMul(const NodeSpec& node) : ops_(GemmOpsFor(node.target)) {
+    if (node.IsConstant(1) && node.constant_inputs[1].rank() >= 1) {
+      constant_rank_ = node.constant_inputs[1].rank();
+      constant_b_ = PackAhead(ops_, AsMatrices(node.constant_inputs[1]), false);
+    }
+  }
+
+  void Run(KernelContext& context) const override {
+    const Tensor& a = context.Input(0);
+    const Tensor& b = context.Input(1);
+    Require(a.rank() >= 1 && b.rank() >= 1, ErrorCode::kInvalidArgument, "MatMul needs tensors of rank 1 or more, not ",
+            a.shape(), " and ", b.shape());
+    const Shape a_shape = a.rank() == 1 ? Shape{1, a.dim(0)} : a.shape();
+    const int64_t b_rows = b.dim(b.rank() >= 2 ? b.rank() - 2 : 0);
+    Require(a_shape[a_shape.rank() - 1] == b_rows, ErrorCode::kInvalidArgument, "MatMul of ", a.shape(), " and ", b.shape(),
+            ": ", a_shape[a_shape.rank() - 1], " columns against ", b_rows, " rows");
+    const PackedStack stack = constant_rank_ != 0 ? constant_b_ : PackNow(ops_, AsMatrices(b), false, context);
+
+    const Shape a_batch = WithoutLast(a_shape, 2);
+    const Shape batch = BroadcastShapes(a_batch, stack.batch);
+    Shape out_shape = batch;
+    if (a.rank() > 1) out_shape.Append(a_shape[a_shape.rank() - 2]);
+    if (b.rank() > 1) out_shape.Append(static_cast<int64_t>(stack.n));
+    Tensor& out = context.Output(0, DType::kFloat32, out_shape);
+    Multiply(a.data<float>(), a_shape, a_batch, stack, batch, out.data<float>(), context.Threads());
+  }
+
+ private:
+  static Tensor AsMatrices(const Tensor& b) { return b.rank() == 1 ? b.Reshaped({b.dim(0), 1}) : b; }
+
+  void Multiply(const float* a, const Shape& a_shape, const Shape& a_batch, const PackedStack& stack, const Shape& batch,
+                float* out, ThreadPool& threads) const {
+    auto m = static_cast<size_t>(a_shape[a_shape.rank() - 2]);
+    auto count = static_cast<size_t>(batch.elements());
+    const bool one_b = stack.batch.elements() == 1;
+    if (one_b && a_batch.elements() == batch.elements()) {  // the rows of all matrices of A are one tall matrix
+      m *= count;
+      count = count == 0 ? 0 : 1;
+    }
+    const auto call_at = [&](size_t i) {
+      GemmCall call;
+      call.m = m;
+      call.n = stack.n;
+      call.k = stack.k;
+      call.a = a + (count <= 1 ? 0 : SourceMatrix(i, batch, a_batch)) * m * stack.k;
+      call.a_stride = stack.k;
+      call.b = stack.data + (one_b ? 0 : SourceMatrix(i, batch, stack.batch)) * stack.matrix_floats;
+      call.c = out + i * m * stack.n;
+      call.c_stride = stack.n;
+      return call;
+    };
+    RunTasks(ops_, count, m, stack.n, stack.k, threads, call_at);
+  }
+
+  const GemmOps& ops_;
+  size_t constant_rank_ = 0;
+  PackedStack constant_b_;
+};
+
+class Gemm final : public Kernel {
+ public:
+  explicit Gemm(const NodeSpec& node)
+      : ops_(GemmOpsFor(node.target)),
+        alpha_(node.attributes.Float("alpha", 1.0f)),
+        beta_(node.attributes.Float("beta", 1.0f)),
+        transpose_a_(node.attributes.Int("transA", 0) != 0),
+        transpose_b_(node.attributes.Int("transB", 0) != 0) {
+    if (node.IsConstant(1) && node.constant_inputs[1].rank() == 2) {
+      constant_b_ = PackAhead(ops_, node.constant_inputs[1], transpose_b_);
+    }
+  }
+
+  void Run(KernelContext& context) const override {
+    const Tensor& a = context.Input(0);
+    const Tensor& b = context.Input(1);
+    Require(a.rank() == 2 && b.rank() == 2, ErrorCode::kInvalidArgument, "Gemm needs matrices, not ", a.shape(), " and ",
+            b.shape());
+    const int64_t m = a.dim(transpose_a_ ? 1 : 0);
+    const int64_t k = a.dim(transpose_a_ ? 0 : 1);
+    const int64_t n = b.dim(transpose_b_ ? 0 : 1);
+    Require(b.dim(transpose_b_ ? 1 : 0) == k, ErrorCode::kInvalidArgument, "Gemm of ", a.shape(), transpose_a_ ? "ᵀ" : "",
+            " and ", b.shape(), transpose_b_ ? "ᵀ" : "", ": the inner extents differ");
+    const PackedStack stack = constant_b_.data != nullptr ? constant_b_ : PackNow(ops_, b, transpose_b_, context);
+    Tensor& out = context.Output(0, DType::kFloat32, {m, n});
+
+    GemmCall call;
+    call.m = static_cast<size_t>(m);
+    call.n = static_cast<size_t>(n);
+    call.k = static_cast<size_t>(k);
+    call.a = transpose_a_ ? Transposed(a, context) : a.data<float>();
+    call.a_stride = call.k;
+    call.b = stack.data;
+    call.c = out.data<float>();
+    call.c_stride = call.n;
+    call.epilogue.alpha = alpha_;
+    if (const Tensor* c = context.OptionalInput(2); c != nullptr && beta_ != 0.0f) AddBias(*c, call, context);
+    RunTasks(ops_, 1, call.m, call.n, call.k, context.Threads(), [&](size_t) { return call; });
+  }
+
+ private:
+  static const float* Transposed(const Tensor& a, KernelContext& context) {
+    const auto rows = static_cast<size_t>(a.dim(0));
+    const auto columns = static_cast<size_t>(a.dim(1));
+    const float* from = a.data<float>();
+    float* to = context.Scratch<float>(rows * columns);
+    for (size_t j = 0; j < columns; ++j) {
+      for (size_t i = 0; i < rows; ++i) to[j * rows + i] = from[i * columns + j];
+    }
+    return to;
+  }
+
+  /// C broadcasts to [m, n]: as a row, a column, one number, or a whole matrix.
+  void AddBias(const Tensor& c, GemmCall& call, KernelContext& context) const {
+    const auto rows = static_cast<size_t>(c.rank() >= 2 ? c.dim(c.rank() - 2) : 1);
+    const auto columns = static_cast<size_t>(c.rank() >= 1 ? c.dim(c.rank() - 1) : 1);
+    Require(c.rank() <= 2 && (rows == 1 || rows == call.m) && (columns == 1 || columns == call.n),
+            ErrorCode::kInvalidArgument, "Gemm cannot broadcast C of shape ", c.shape(), " to [", call.m, ", ", call.n, "]");
+    const float* bias = Scaled(c, context);
+    if (rows == call.m && columns == call.n && rows != 1) {
+      call.epilogue.residual = bias;
+      call.epilogue.residual_stride = call.n;
+    } else if (columns == call.n && (rows == 1)) {
+      call.epilogue.col_bias = bias;
+    } else if (columns == 1 && rows == call.m) {
+      call.epilogue.row_bias = bias;
+    } else {
+      float* filled = context.Scratch<float>(call.n);
+      std::fill_n(filled, call.n, *bias);
+      call.epilogue.col_bias = filled;
+    }
+  }
+
+  const float* Scaled(const Tensor& c, KernelContext& context) const {
+    if (beta_ == 1.0f) return c.data<float>();
+    const auto count = static_cast<size_t>(c.elements());
+    float* scaled = context.Scratch<float>(count);
+    std::transform(c.data<float>(), c.data<float>() + count, scaled, [this](float x) { return beta_ * x; });
+    return scaled;
+  }
+
+  const GemmOps& ops_;
+  float alpha_;
+  float beta_;
+  bool transpose_a_;
+  bool transpose_b_;
+  PackedStack constant_b_;
+};
+
+template <typename K>
+std::unique_ptr<Kernel> MakeFloat32(const NodeSpec& node) {
+  if (node.InputDType(0) != DType::kFloat32 || node.InputDType(1) != DType::kFloat32) return nullptr;
+  return std::make_unique<K>(node);
+}
+
+}  // namespace
+
+void AddMatMul(KernelTable& table) {
+  table.Add("", "MatMul", {1, 9, 13}, MakeFloat32<MatMul>);
+  table.Add("", "Gemm", {1, 6, 7, 9, 11, 13}, MakeFloat32<Gemm>);
+}
+
+}  // namespace onnxforge::simd

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "onnxforge/ir/graph.h"
+#include "onnxforge/kernels/table.h"
+
+namespace onnxforge::passes {
+
+/// What a pass may use to compute with.
+struct PassContext {
+  Tier tier;
+};
+
+/// Rewrites a graph (not its bodies: the driver visits those) through ir::Patch; returns whether it changed anything.
+using PassFn = bool (*)(ir::Graph& graph, const PassContext& context);
+
+struct Pass {
+  std::string_view name;
+  PassFn run;
+};
+
+/// Every pass in the order in which they run.
+const std::vector<Pass>& AllPasses();
+
+/// Runs AllPasses() over a model and the bodies in it until nothing changes.
+void Optimize(ir::Model& model, const PassContext& context);
+
+}  // namespace onnxforge::passes

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "onnxforge/passes/passes.h"
+
+namespace onnxforge::passes {
+
+// One file each; AllPasses() in passes.cc is their order.
+bool EliminateDead(ir::Graph& graph, const PassContext& context);
+bool EliminateIdentity(ir::Graph& graph, const PassContext& context);
+bool FoldConstants(ir::Graph& graph, const PassContext& context);
+bool FuseBatchNormIntoConv(ir::Graph& graph, const PassContext& context);
+bool MergeDuplicates(ir::Graph& graph, const PassContext& context);
+
+}  // namespace onnxforge::passes

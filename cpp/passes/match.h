@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string_view>
+
+#include "onnxforge/ir/graph.h"
+
+namespace onnxforge::passes {
+
+/// What the passes ask of a graph again and again.
+
+/// A node of the default domain with this operator.
+bool Is(const ir::Node& node, std::string_view op_type);
+
+/// Input `i`, invalid where it is left out.
+ir::ValueId Input(const ir::Node& node, size_t i);
+
+/// The constant that input `i` is, or an undefined tensor.
+Tensor ConstantInput(const ir::Graph& graph, const ir::Node& node, size_t i);
+
+bool IsOutput(const ir::Graph& graph, ir::ValueId value);
+
+/// Somebody reads the value, or the graph returns it.
+bool IsUsed(const ir::Graph& graph, ir::ValueId value);
+
+/// The one node that reads the value, which the graph does not return; invalid otherwise.
+ir::NodeId OnlyReader(const ir::Graph& graph, ir::ValueId value);
+
+/// Whether every reader of `from` can read `to`. A graph returns its outputs under their own names: an input, a
+/// constant or another output cannot stand in for one.
+bool CanReplace(const ir::Graph& graph, ir::ValueId from, ir::ValueId to);
+
+/// Whether two runs of the node on the same inputs may differ.
+bool IsRandom(const ir::Node& node);
+
+}  // namespace onnxforge::passes

@@ -1,0 +1,50 @@
+#include "onnxforge/passes/passes.h"
+
+#include "list.h"
+
+namespace onnxforge::passes {
+namespace {
+
+/// Each round removes nodes or turns them into constants, so that the rounds end by themselves; this bounds what a
+/// mistake in a pass could cost.
+constexpr int kMaxRounds = 16;
+
+bool OptimizeGraph(ir::Graph& graph, const PassContext& context) {
+  bool changed = false;
+  bool bodies_changed = false;
+  for (ir::NodeId id : std::vector<ir::NodeId>(graph.order())) {
+    for (const ir::Body& body : graph.node(id).bodies) {
+      bodies_changed = OptimizeGraph(*body.graph, context) || bodies_changed;
+    }
+  }
+  if (bodies_changed) graph.Sort();  // a body may read less of this graph than it did
+  for (const Pass& pass : AllPasses()) {
+    try {
+      changed = pass.run(graph, context) || changed;
+    } catch (Error& error) {
+      error.AddContext(StrCat("in the pass ", pass.name));
+      throw;
+    }
+  }
+  return changed || bodies_changed;
+}
+
+}  // namespace
+
+const std::vector<Pass>& AllPasses() {
+  static const std::vector<Pass> passes = {
+      {"eliminate_dead", EliminateDead},
+      {"eliminate_identity", EliminateIdentity},
+      {"fold_constants", FoldConstants},
+      {"merge_duplicates", MergeDuplicates},
+      {"fuse_batch_norm_into_conv", FuseBatchNormIntoConv},
+  };
+  return passes;
+}
+
+void Optimize(ir::Model& model, const PassContext& context) {
+  for (int round = 0; round < kMaxRounds && OptimizeGraph(model.graph, context); ++round) {
+  }
+}
+
+}  // namespace onnxforge::passes

@@ -1,0 +1,89 @@
+"""Sessions: each makes its environment and calls ``python -m build_tools`` or a test tool.
+
+``nox -l`` lists them; what stands after ``--`` goes to the tool, e.g. ``nox -s build -- --help``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["build"]
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def prepare(session: nox.Session, group: str) -> None:
+    """Install a dependency group of pyproject.toml, unless the environment has just that."""
+    wanted = nox.project.dependency_groups(PROJECT, group)
+    digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
+    installed = Path(session.virtualenv.location) / f"{group}.installed"
+    if not installed.exists() or installed.read_text(encoding="utf-8") != digest:
+        installed.unlink(missing_ok=True)
+        session.install("--disable-pip-version-check", *wanted)
+        installed.write_text(digest, encoding="utf-8")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build, prove and try the wheel: dist/*.whl and its report; -- --help lists the options."""
+    prepare(session, "builder")
+    session.run("python", "-m", "build_tools", "build", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Build, install the wheel and run every test, C++ and Python; -- goes to pytest."""
+    prepare(session, "tests")
+    session.run("python", "-m", "build_tools", "build")
+    session.run("python", "-m", "build_tools", "develop")
+    made = json.loads(Path("dist/build-report.json").read_text(encoding="utf-8"))["wheel"]
+    session.install("--quiet", "--no-deps", "--force-reinstall", f"dist/{made['file']}")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types: ruff, mypy, clang-format and clang-tidy; changes nothing."""
+    prepare(session, "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("clang-format", "--dry-run", "--Werror", *cpp_files())
+    session.run("python", "-m", "build_tools", "develop", "--stop-after", "configure")
+    session.run("run-clang-tidy.py", "-quiet", "-p", "build/dev", "cpp/.*", *session.posargs)
+
+
+@nox.session(name="format")
+def format_(session: nox.Session) -> None:
+    """Rewrite Python and C++ in the project's style."""
+    prepare(session, "lint")
+    session.run("ruff", "check", "--fix", "--exit-zero")
+    session.run("ruff", "format")
+    session.run("clang-format", "-i", *cpp_files())
+
+
+@nox.session
+def cache(session: nox.Session) -> None:
+    """Look after fetched sources and built libraries: -- list, verify or prune."""
+    prepare(session, "builder")
+    session.run("python", "-m", "build_tools", "cache", *(session.posargs or ["list"]))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the builder: everything, nothing changed, one kernel changed; -- --help for more."""
+    prepare(session, "bench")
+    session.run("python", "benchmarks/build.py", *session.posargs)
+
+
+def cpp_files() -> list[str]:
+    """Return every C++ source and header of the project."""
+    folders = [Path("cpp"), Path("tests/cpp")]
+    return sorted(
+        str(path) for folder in folders for path in folder.rglob("*.[ch]*") if path.is_file()
+    )

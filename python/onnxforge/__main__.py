@@ -1,0 +1,8 @@
+"""`python -m onnxforge` and the command `onnxforge`."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

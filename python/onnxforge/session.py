@@ -1,0 +1,117 @@
+"""Compiled models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from .description import ValueInfo, value_info
+from .model import ModelSource, load
+from .profile import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Session:
+    """A model compiled to run, any number of times and from several threads at once.
+
+    Args:
+        model: loaded, or anything `load` takes.
+        threads: how many threads one run may use, the calling one included; None: one per core
+            this process may use.
+        tier: which kernels: "auto", "reference" (slow and obviously right), or a SIMD target out
+            of `build_info().tiers`.
+        optimize: rewrite the graph before it is compiled.
+
+    Raises:
+        InvalidModelError: when the model breaks the standard.
+        UnsupportedError: when an operator has neither kernel nor function body, naming it.
+        InvalidArgumentError: for an unknown tier or a negative number of threads.
+    """
+
+    __slots__ = ("_core", "inputs", "outputs", "overridable_inputs")
+
+    inputs: tuple[ValueInfo, ...]
+    """What `run` must be given."""
+    overridable_inputs: tuple[ValueInfo, ...]
+    """Inputs with a default, which `run` may be given."""
+    outputs: tuple[ValueInfo, ...]
+
+    def __init__(
+        self,
+        model: ModelSource,
+        *,
+        threads: int | None = None,
+        tier: str = "auto",
+        optimize: bool = True,
+    ) -> None:
+        self._core = _core.Session(load(model)._core, threads or 0, tier, optimize)
+        self.inputs = tuple(map(value_info, self._core.inputs()))
+        self.overridable_inputs = tuple(map(value_info, self._core.overridable_inputs()))
+        self.outputs = tuple(map(value_info, self._core.outputs()))
+
+    @property
+    def threads(self) -> int:
+        """How many threads one run uses, the calling one included."""
+        return self._core.threads
+
+    @property
+    def tier(self) -> str:
+        """The kernels in use."""
+        return self._core.tier
+
+    def run(
+        self, inputs: Mapping[str, Any], outputs: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Run the model once.
+
+        Args:
+            inputs: by name. A tensor is a NumPy array of exactly the dtype and rank the model
+                declares (see `inputs`), and of its extents where they are numbers; it is read in
+                place when it is C-contiguous, aligned and of native byte order, and copied
+                otherwise. Numbers and lists of numbers take the declared dtype. bfloat16, float8,
+                int4 and the like are arrays of the package ml_dtypes; strings are arrays of str,
+                bytes or StringDType. Sequences are lists, maps dicts, empty optionals None, sparse
+                tensors tuples (values, indices, shape).
+            outputs: the names of those wanted, in any order; None: all.
+
+        Returns:
+            The outputs by name, in the order asked for. Arrays own their memory; no later run
+            changes them. Strings come as arrays of str objects.
+
+        Raises:
+            InvalidArgumentError: for a missing, unknown or wrong input or an unknown output, naming
+                what was expected and what came.
+            Error: when a node fails, naming the node. Ctrl-C ends a run between two nodes.
+        """
+        wanted = self._names(outputs)
+        values, _ = self._core.run(dict(inputs), wanted, False)
+        return dict(zip(wanted, values, strict=True))
+
+    def profile(self, inputs: Mapping[str, Any], *, warmup: int = 2) -> Profile:
+        """Run the model once and say what each node cost.
+
+        Args:
+            inputs: as for `run`.
+            warmup: runs before that one. The first run of new input shapes observes how much memory
+                is needed for how long, the second lays it out; from then on runs are alike.
+        """
+        for _ in range(warmup):
+            self.run(inputs)
+        _, raw = self._core.run(dict(inputs), self._names(None), True)
+        assert raw is not None
+        return Profile.from_engine(raw)
+
+    def _names(self, outputs: Sequence[str] | None) -> list[str]:
+        if outputs is None:
+            return [output.name for output in self.outputs]
+        if isinstance(outputs, str):
+            msg = f"outputs is a list of names, not one name: write [{outputs!r}]"
+            raise _core.InvalidArgumentError(msg)
+        return list(outputs)
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(map(str, self.inputs))
+        outputs = ", ".join(map(str, self.outputs))
+        return f"<onnxforge.Session ({inputs}) -> ({outputs}), {self.tier}, {self.threads} threads>"

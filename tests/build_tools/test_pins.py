@@ -1,0 +1,162 @@
+"""The lock file says what SOURCES are used; a wrong lock file is not read as a right one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from build_tools.errors import PinError
+from build_tools.pins import LOCK_FILE, PinKind, PlaceKind, load_pins
+
+VERIFIED = {
+    ("protobuf", "3.20.2"): "88231778cffebf93bc905e76ea757fae0f2ef497cc00f64973e41f1acd4fc781",
+    ("protobuf", "3.20.3"): "9c0fd39c7a08dff543c643f0f4baf081988129a411b977a07c46221793605638",
+    ("protobuf", "3.21.12"): "930c2c3b5ecc6c9c12615cf5ad93f1cd6e12d0aba862b572e076259970ac3a53",
+    ("onnx", "1.13.1"): "0bdcc25c2c1ce4a8750e4ffbd93ae945442e7fac6e51176f38e366b74a97dfd9",
+    ("onnx", "1.14.1"): "70903afe163643bd71195c78cedcc3f4fa05a2af651fd950ef3acbb15175b2d1",
+    ("onnx", "1.17.0"): "48ca1a91ff73c1d5e3ea2eef20ae5d0e709bb8a2355ed798ffc2169753013fd3",
+    ("onnx", "1.23.2"): "008cb0467b2bbee41448acc7da8b6f4e704624cb0d327a2d5adafc7ce19bc5b8",
+    ("highway", "1.3.0"): "07b3c1ba2c1096878a85a31a5b9b3757427af963b1141ca904db2f9f4afe0bc2",
+    ("magika", "1.0.3"): "938d8e033953f2ddeb8c35dc423aa289ca116bfa7a71a778f6e77460f9025803",
+}
+
+
+@pytest.fixture
+def document():
+    return json.loads(LOCK_FILE.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def load(tmp_path):
+    def loaded(document):
+        path = tmp_path / "pins.json"
+        path.write_text(json.dumps(document), encoding="utf-8")
+        return load_pins(path)
+
+    return loaded
+
+
+def place_of(document, ref, number=0):
+    component = next(item for item in document["components"] if item["bom-ref"] == ref)
+    return component["externalReferences"][number]
+
+
+def test_the_lock_file_pins_the_verified_archives():
+    first = {(pin.name, pin.version): pin.places[0].sha256 for pin in load_pins().all}
+    assert first == VERIFIED
+
+
+def test_every_place_says_all_that_is_needed_to_get_it():
+    for pin in load_pins().all:
+        assert pin.license
+        assert pin.purl.startswith("pkg:")
+        assert pin.contains
+        for place in pin.places:
+            if place.kind is PlaceKind.INDEX:
+                assert place.project
+                assert place.version
+                assert place.size
+            else:
+                assert place.url.startswith("https://")
+
+
+def test_the_default_protobuf_and_what_may_stand_in_for_it():
+    pins = load_pins()
+    default = pins.pin("protobuf")
+    assert default.version == "3.20.2"
+    assert [pin.version for pin in pins.substitutes(default)] == ["3.20.3", "3.21.12"]
+    assert pins.substitutes(pins.pin("onnx")) == ()
+
+
+def test_protobuf_3_21_12_can_be_had_from_an_index():
+    places = load_pins().pin("protobuf", "3.21.12").places
+    carried = next(place for place in places if place.kind is PlaceKind.INDEX)
+    assert carried.project == "grpcio-tools"
+    assert carried.subdir == "grpcio-tools-1.54.3/third_party/protobuf"
+    assert carried.sha256.startswith("baff3751")
+
+
+def test_versions_are_ordered_as_versions():
+    assert load_pins().versions("onnx") == ("1.23.2", "1.17.0", "1.14.1", "1.13.1")
+
+
+def test_kinds_are_told_apart():
+    pins = load_pins()
+    assert pins.names(PinKind.SOURCE) == ("protobuf", "onnx", "highway")
+    assert pins.names(PinKind.TEST_DATA) == ("magika",)
+
+
+def test_an_unknown_version_names_the_pinned_ones():
+    with pytest.raises(PinError, match=r"protobuf 3\.20\.1 is not pinned") as caught:
+        load_pins().pin("protobuf", "3.20.1")
+    assert "3.21.12" in str(caught.value)
+
+
+def test_an_unknown_name_names_the_nearest_one():
+    with pytest.raises(PinError, match="did you mean protobuf"):
+        load_pins().pin("protobuff")
+
+
+def test_the_file_is_a_valid_bill_of_materials(document):
+    validation = pytest.importorskip("cyclonedx.validation.json")
+    schema = pytest.importorskip("cyclonedx.schema")
+    pytest.importorskip("jsonschema")
+    validator = validation.JsonStrictValidator(schema.SchemaVersion.V1_7)
+    assert validator.validate_str(json.dumps(document)) is None
+
+
+@pytest.mark.parametrize(
+    "digest",
+    ["", "0" * 63, "A" * 64, "0" * 65, "g" * 64],
+    ids=["none", "short", "upper", "long", "no hex"],
+)
+def test_a_digest_that_is_none_is_refused(document, load, digest):
+    place_of(document, "onnx@1.23.2")["hashes"][0]["content"] = digest
+    with pytest.raises(PinError, match=r"onnx 1\.23\.2: each place needs one SHA-256"):
+        load(document)
+
+
+def test_a_weak_digest_alone_is_refused(document, load):
+    place_of(document, "onnx@1.23.2")["hashes"][0]["alg"] = "MD5"
+    with pytest.raises(PinError, match="needs one SHA-256"):
+        load(document)
+
+
+def test_a_file_name_with_folders_is_refused(document, load):
+    properties = place_of(document, "onnx@1.23.2")["properties"]
+    next(item for item in properties if item["name"].endswith("filename"))["value"] = "../x.tar.gz"
+    with pytest.raises(PinError, match="not a plain file name"):
+        load(document)
+
+
+def test_a_pin_without_a_place_is_refused(document, load):
+    document["components"][0]["externalReferences"] = []
+    with pytest.raises(PinError, match=r"protobuf 3\.20\.2 has no place"):
+        load(document)
+
+
+def test_a_pin_that_is_there_twice_is_refused(document, load):
+    document["components"].append(document["components"][1])
+    with pytest.raises(PinError, match="is there twice"):
+        load(document)
+
+
+def test_two_defaults_are_refused(document, load):
+    document["components"][1]["properties"].append({"name": "onnxforge:default", "value": "true"})
+    with pytest.raises(PinError, match="exactly one default"):
+        load(document)
+
+
+def test_a_missing_field_is_named(document, load):
+    del document["components"][0]["licenses"]
+    with pytest.raises(PinError, match="no 'licenses'"):
+        load(document)
+
+
+def test_a_file_that_cannot_be_read_is_said_so(tmp_path):
+    with pytest.raises(PinError, match="cannot be read"):
+        load_pins(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("{", encoding="utf-8")
+    with pytest.raises(PinError, match="cannot be read"):
+        load_pins(tmp_path / "bad.json")

@@ -1,0 +1,214 @@
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "onnxforge/base/attribute.h"
+#include "onnxforge/base/float_types.h"
+#include "onnxforge/base/shape.h"
+#include "onnxforge/base/tensor.h"
+#include "onnxforge/base/threads.h"
+#include "onnxforge/base/value.h"
+
+namespace onnxforge {
+namespace {
+
+void TestShapeBeyondInlineRank() {
+  Shape shape = Shape::Filled(Shape::kInline, 2);
+  shape.Append(3);
+  CHECK_EQ(shape.rank(), Shape::kInline + 1);
+  CHECK_EQ(shape.elements(), 256 * 3);
+  const Shape copy = shape;
+  shape.Erase(0);
+  CHECK_EQ(shape.elements(), 128 * 3);
+  CHECK_EQ(copy.elements(), 256 * 3);
+  const Shape moved = std::move(shape);
+  CHECK_EQ(moved[moved.rank() - 1], 3);
+}
+
+void TestShapeOverflowIsAnError() {
+  CHECK_THROWS((Shape{int64_t{1} << 40, int64_t{1} << 40}.elements()), ErrorCode::kInvalidArgument, "more elements");
+  CHECK_EQ((Shape{int64_t{1} << 40, 0, int64_t{1} << 40}.elements()), 0);
+}
+
+void TestBroadcastShapes() {
+  CHECK_EQ(BroadcastShapes({2, 1, 4}, {3, 1}), (Shape{2, 3, 4}));
+  CHECK_EQ(BroadcastShapes({}, {5}), (Shape{5}));
+  CHECK_EQ(BroadcastShapes({0}, {1}), (Shape{0}));
+  CHECK_THROWS(BroadcastShapes({2}, {3}), ErrorCode::kInvalidArgument, "cannot be broadcast: 2 against 3");
+}
+
+void TestNormalizeAxis() {
+  CHECK_EQ(NormalizeAxis(-1, 3), size_t{2});
+  CHECK_THROWS(NormalizeAxis(3, 3), ErrorCode::kInvalidArgument, "axis 3 is out of range");
+  CHECK_THROWS(NormalizeAxis(0, 0), ErrorCode::kInvalidArgument, "rank 0");
+}
+
+void TestTensorSharesAndClones() {
+  Tensor a = Tensor::FromVector<float>({1, 2, 3, 4, 5, 6}, Shape{3, 2});
+  Tensor rows = a.Rows(1, 3);
+  rows.data<float>()[0] = 9;
+  CHECK_EQ(a.data<float>()[2], 9.0f);
+  Tensor clone = a.Clone();
+  clone.data<float>()[2] = 0;
+  CHECK_EQ(a.data<float>()[2], 9.0f);
+  CHECK_EQ(a.Reshaped({6}).shape(), (Shape{6}));
+  CHECK_THROWS(a.Reshaped({4}), ErrorCode::kInvalidArgument, "cannot reshape [3, 2] to [4]");
+  CHECK_THROWS(a.data<double>(), ErrorCode::kInternal, "float32 was read as float64");
+}
+
+void TestTensorTooLargeIsAnError() {
+  CHECK_THROWS(Tensor::Allocate(DType::kFloat64, {int64_t{1} << 61}), ErrorCode::kInvalidArgument, "address space");
+  CHECK_THROWS(Tensor::Allocate(DType::kUInt8, {int64_t{1} << 60}), ErrorCode::kInvalidArgument, "not enough memory");
+}
+
+void TestStrings() {
+  Tensor t = Tensor::FromVector<std::string>({"a", std::string(100, 'b')});
+  const Tensor clone = t.Clone();
+  t.data<std::string>()[1] = "c";
+  CHECK_EQ(clone.data<std::string>()[1].size(), size_t{100});
+}
+
+void TestValueKinds() {
+  CHECK(!Value().has_value());
+  const Value v = Sequence{{Tensor::Scalar(1.0f)}, DType::kFloat32};
+  CHECK_EQ(v.sequence().items.size(), size_t{1});
+  CHECK_THROWS(v.tensor(), ErrorCode::kInvalidArgument, "expected a tensor, got a sequence");
+}
+
+void TestAttributes() {
+  Attributes attributes;
+  attributes.Set("axis", int64_t{1});
+  attributes.Set("axis", int64_t{2});
+  CHECK_EQ(attributes.Int("axis", 0), 2);
+  CHECK_EQ(attributes.Int("keepdims", 1), 1);
+  CHECK_THROWS(attributes.Float("axis", 0), ErrorCode::kInvalidModel, "'axis' has the wrong type: it holds an int");
+  CHECK_THROWS(attributes.Int("missing"), ErrorCode::kInvalidModel, "'missing' is missing");
+}
+
+template <typename T>
+void CheckRoundTrip(int bits) {
+  for (uint32_t i = 0; i < (1u << bits); ++i) {
+    T value;
+    value.bits = static_cast<decltype(value.bits)>(i);
+    const float f = value;
+    const T back(f);
+    if (std::isnan(f)) {
+      CHECK(std::isnan(static_cast<float>(back)));
+    } else if (!std::isinf(f)) {
+      CHECK_EQ(static_cast<uint32_t>(back.bits), i);
+    }
+  }
+}
+
+void TestEverySmallFloatRoundTrips() {
+  CheckRoundTrip<Float16>(16);
+  CheckRoundTrip<BFloat16>(16);
+  CheckRoundTrip<Float8E4M3FN>(8);
+  CheckRoundTrip<Float8E4M3FNUZ>(8);
+  CheckRoundTrip<Float8E5M2>(8);
+  CheckRoundTrip<Float8E5M2FNUZ>(8);
+  CheckRoundTrip<Float8E8M0>(8);
+  CheckRoundTrip<Float4E2M1>(4);
+}
+
+void TestSmallFloatEdges() {
+  const float inf = std::numeric_limits<float>::infinity();
+  CHECK_EQ(Float16(65520.0f).bits, 0x7C00);                       // rounds to infinity
+  CHECK_EQ(Float16(65519.0f).bits, 0x7BFF);
+  CHECK_EQ(Float16(std::ldexp(1.0f, -25)).bits, 0);               // tie to even
+  CHECK_EQ(Float16(std::ldexp(1.5f, -25)).bits, 1);
+  CHECK_EQ(BFloat16(1.00390625f).bits, 0x3F80);                   // tie to even
+  CHECK_EQ(static_cast<float>(Float8E4M3FN(1000.0f)), 448.0f);    // saturates
+  CHECK(std::isnan(static_cast<float>(Float8E4M3FN::FromFloat(1000.0f, false))));
+  CHECK_EQ(static_cast<float>(Float8E5M2::FromFloat(1e9f, false)), inf);
+  CHECK_EQ(static_cast<float>(Float8E5M2(-inf)), -57344.0f);
+  CHECK_EQ(Float8E4M3FNUZ(-0.0f).bits, 0);
+  CHECK_EQ(static_cast<float>(Float4E2M1(100.0f)), 6.0f);
+  CHECK_EQ(static_cast<float>(Float4E2M1(-2.5f)), -2.0f);
+  CHECK_EQ(static_cast<float>(Float8E8M0(3.0f)), 4.0f);           // rounds up
+  CHECK_EQ(static_cast<float>(Float8E8M0::FromFloat(3.0f, true, Float8E8M0::Rounding::kDown)), 2.0f);
+}
+
+void TestSmallIntegersWrap() {
+  CHECK_EQ(static_cast<int>(Int4(9)), -7);
+  CHECK_EQ(static_cast<int>(UInt4(-1)), 15);
+  CHECK_EQ(static_cast<int>(Int2(2)), -2);
+  CHECK_EQ(static_cast<int>(UInt2(5)), 1);
+}
+
+void TestParallelForCoversEveryIndexOnce() {
+  ThreadPool pool(4);
+  for (const int64_t n : {0, 1, 7, 1000, 100000}) {
+    std::vector<std::atomic<int>> hits(static_cast<size_t>(n));
+    pool.ParallelFor(n, 3, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) hits[static_cast<size_t>(i)].fetch_add(1);
+    });
+    for (const auto& h : hits) CHECK_EQ(h.load(), 1);
+  }
+}
+
+void TestParallelForManyRegionsAndNesting() {
+  ThreadPool pool(3);
+  std::atomic<int64_t> sum{0};
+  for (int region = 0; region < 20000; ++region) {
+    pool.ParallelFor(8, 1, [&](int64_t begin, int64_t end) {
+      pool.ParallelFor(end - begin, 1, [&](int64_t b, int64_t e) { sum.fetch_add(e - b); });
+    });
+  }
+  CHECK_EQ(sum.load(), 20000 * 8);
+}
+
+void TestParallelForPassesTheErrorOn() {
+  ThreadPool pool(2);
+  CHECK_THROWS(pool.ParallelFor(100, 1,
+                                [](int64_t begin, int64_t) {
+                                  if (begin > 10) Fail(ErrorCode::kInternal, "chunk failed");
+                                }),
+               ErrorCode::kInternal, "chunk failed");
+  std::atomic<int> after{0};
+  pool.ParallelFor(10, 1, [&](int64_t b, int64_t e) { after.fetch_add(static_cast<int>(e - b)); });
+  CHECK_EQ(after.load(), 10);
+}
+
+void TestParallelForFromSeveralThreads() {
+  ThreadPool pool(2);
+  std::atomic<int64_t> sum{0};
+  std::vector<std::thread> callers;
+  for (int t = 0; t < 4; ++t) {
+    callers.emplace_back([&] {
+      for (int i = 0; i < 2000; ++i) {
+        pool.ParallelFor(16, 1, [&](int64_t b, int64_t e) { sum.fetch_add(e - b); });
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  CHECK_EQ(sum.load(), 4 * 2000 * 16);
+}
+
+}  // namespace
+}  // namespace onnxforge
+
+int main() {
+  using namespace onnxforge;
+  return test::RunAll({
+      {"ShapeBeyondInlineRank", TestShapeBeyondInlineRank},
+      {"ShapeOverflowIsAnError", TestShapeOverflowIsAnError},
+      {"BroadcastShapes", TestBroadcastShapes},
+      {"NormalizeAxis", TestNormalizeAxis},
+      {"TensorSharesAndClones", TestTensorSharesAndClones},
+      {"TensorTooLargeIsAnError", TestTensorTooLargeIsAnError},
+      {"Strings", TestStrings},
+      {"ValueKinds", TestValueKinds},
+      {"Attributes", TestAttributes},
+      {"EverySmallFloatRoundTrips", TestEverySmallFloatRoundTrips},
+      {"SmallFloatEdges", TestSmallFloatEdges},
+      {"SmallIntegersWrap", TestSmallIntegersWrap},
+      {"ParallelForCoversEveryIndexOnce", TestParallelForCoversEveryIndexOnce},
+      {"ParallelForManyRegionsAndNesting", TestParallelForManyRegionsAndNesting},
+      {"ParallelForPassesTheErrorOn", TestParallelForPassesTheErrorOn},
+      {"ParallelForFromSeveralThreads", TestParallelForFromSeveralThreads},
+  });
+}

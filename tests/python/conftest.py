@@ -1,0 +1,49 @@
+"""Models and options that the tests of the package share."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.python.support import parse
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+TINY = """
+agraph (float[N, 3] x, float[3] bias) => (float[N, 3] y)
+{
+    sum = Add(x, bias)
+    y = Relu(sum)
+}
+"""
+
+
+@pytest.fixture
+def tiny_graph() -> str:
+    return TINY
+
+
+@pytest.fixture
+def tiny_path(tmp_path):
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(parse(TINY).SerializeToString())
+    return path
+
+
+@pytest.fixture(scope="session")
+def magika_path() -> Path:
+    """The model of magika, through the builder's verified fetcher (or its cache)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "build_tools", "fetch", "magika", "--json"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (source,) = json.loads(done.stdout)
+    return Path(source["source"]) / "model.onnx"

@@ -1,0 +1,232 @@
+"""Matrix products and convolutions, of real and of quantised tensors."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.python.kernel_support import TIERS, run_op
+
+RNG = np.random.default_rng(7)
+
+
+def real(*shape: int, dtype: type = np.float32) -> np.ndarray:
+    return RNG.standard_normal(shape).astype(dtype)
+
+
+MATMUL_SHAPES = [
+    ((3,), (3,)),
+    ((3,), (3, 4)),
+    ((2, 3), (3,)),
+    ((5, 7), (7, 9)),
+    ((2, 1, 3, 4), (5, 4, 2)),
+    ((2, 3, 4), (4,)),
+    ((2, 0), (0, 3)),
+    ((0, 2), (2, 3)),
+    ((1, 300), (300, 131)),
+]
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize(("a", "b"), MATMUL_SHAPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_matmul_shapes(a: tuple, b: tuple, dtype: type, tier: str) -> None:
+    x, y = real(*a, dtype=dtype), real(*b, dtype=dtype)
+    expected = np.matmul(x, y)
+    (z,) = run_op("MatMul", [x, y], tier=tier)
+    assert z.shape == expected.shape
+    np.testing.assert_allclose(z, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int64, np.uint64])
+def test_integer_matmul_wraps(dtype: type) -> None:
+    big = np.iinfo(dtype).max
+    a = np.array([[big, 2], [3, big]], dtype)
+    np.testing.assert_array_equal(run_op("MatMul", [a, a])[0], a @ a)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize(("trans_a", "trans_b"), list(itertools.product([0, 1], repeat=2)))
+@pytest.mark.parametrize("c", [None, (), (1,), (5,), (4, 1), (4, 5)])
+def test_gemm(trans_a: int, trans_b: int, c: tuple | None, tier: str) -> None:
+    a, b = real(*((3, 4) if trans_a else (4, 3))), real(*((5, 3) if trans_b else (3, 5)))
+    bias = None if c is None else real(*c)
+    attributes = {"transA": trans_a, "transB": trans_b, "alpha": 0.5, "beta": 2.0}
+    expected = 0.5 * (a.T if trans_a else a) @ (b.T if trans_b else b) + (
+        0 if bias is None else 2 * bias
+    )
+    (y,) = run_op("Gemm", [a, b, bias], attributes, opset=13, tier=tier)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+def convolve(
+    x: np.ndarray, w: np.ndarray, strides: tuple, dilations: tuple, pads: tuple, groups: int
+) -> np.ndarray:
+    """The definition: a sum per output element."""
+    x = np.pad(x, [(0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])])
+    n, _, height, width = x.shape
+    m, per_group, kh, kw = w.shape
+    oh = (height - (kh - 1) * dilations[0] - 1) // strides[0] + 1
+    ow = (width - (kw - 1) * dilations[1] - 1) // strides[1] + 1
+    y = np.zeros((n, m, oh, ow))
+    for out in range(m):
+        first = out // (m // groups) * per_group
+        for i, j in np.ndindex(oh, ow):
+            rows = slice(i * strides[0], i * strides[0] + (kh - 1) * dilations[0] + 1, dilations[0])
+            columns = slice(
+                j * strides[1], j * strides[1] + (kw - 1) * dilations[1] + 1, dilations[1]
+            )
+            y[:, out, i, j] = np.sum(
+                x[:, first : first + per_group, rows, columns] * w[out], axis=(1, 2, 3)
+            )
+    return y
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@settings(max_examples=60, deadline=None)
+@given(
+    groups=st.sampled_from([1, 2, 4]),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 2)),
+    dilations=st.tuples(st.integers(1, 2), st.integers(1, 3)),
+    pads=st.tuples(*[st.integers(0, 3)] * 4),
+    size=st.tuples(st.integers(6, 9), st.integers(7, 11)),
+    bias=st.booleans(),
+)
+def test_conv(
+    tier: str,
+    groups: int,
+    kernel: tuple,
+    strides: tuple,
+    dilations: tuple,
+    pads: tuple,
+    size: tuple,
+    bias: bool,
+) -> None:
+    x, w = real(2, 4, *size), real(8, 4 // groups, *kernel)
+    b = real(8) if bias else None
+    attributes = {"group": groups, "strides": strides, "dilations": dilations, "pads": pads}
+    expected = convolve(x, w, strides, dilations, pads, groups) + (
+        0 if b is None else b[:, None, None]
+    )
+    (y,) = run_op("Conv", [x, w, b], attributes, tier=tier)
+    assert y.shape == expected.shape
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize(
+    ("auto_pad", "pads"),
+    [("SAME_UPPER", (0, 0, 1, 1)), ("SAME_LOWER", (1, 1, 0, 0)), ("VALID", (0, 0, 0, 0))],
+)
+def test_conv_auto_pad(auto_pad: str, pads: tuple, tier: str) -> None:
+    x, w = real(1, 2, 6, 8), real(3, 2, 3, 3)
+    (y,) = run_op("Conv", [x, w], {"auto_pad": auto_pad, "strides": [2, 2]}, tier=tier)
+    np.testing.assert_allclose(y, convolve(x, w, (2, 2), (1, 1), pads, 1), rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    groups=st.sampled_from([1, 2]),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    pads=st.tuples(*[st.integers(0, 1)] * 4),
+    extra=st.integers(0, 1),
+)
+def test_conv_transpose_is_the_adjoint_of_conv(
+    groups: int, strides: tuple, pads: tuple, extra: int
+) -> None:
+    x, w = real(1, 4, 5, 6), real(4, 3, 3, 2)
+    padding = [min(extra, stride - 1) for stride in strides]
+    attributes = {"group": groups, "strides": strides, "pads": pads, "output_padding": padding}
+    (y,) = run_op("ConvTranspose", [x, w], attributes)
+    # <conv(v, w), x> = <v, conv_transpose(x, w)> for every v.
+    v = real(*y.shape)
+    forward = convolve(v, w, strides, (1, 1), pads, groups)
+    assert forward.shape == x.shape
+    np.testing.assert_allclose(np.vdot(forward, x), np.vdot(v, y), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("a_type", "b_type"), list(itertools.product([np.int8, np.uint8], repeat=2))
+)
+def test_matmul_integer(a_type: type, b_type: type) -> None:
+    a, b = (
+        RNG.integers(np.iinfo(t).min, np.iinfo(t).max, s).astype(t)
+        for t, s in ((a_type, (3, 4)), (b_type, (4, 5)))
+    )
+    a_zero, b_zero = np.array(5, a_type), RNG.integers(0, 9, 5).astype(b_type)
+    expected = (a.astype(np.int32) - 5) @ (b.astype(np.int32) - b_zero.astype(np.int32))
+    np.testing.assert_array_equal(run_op("MatMulInteger", [a, b, a_zero, b_zero])[0], expected)
+
+
+def test_qlinear_conv_per_channel() -> None:
+    x = RNG.integers(0, 255, (1, 3, 6, 6)).astype(np.uint8)
+    w = RNG.integers(-127, 127, (4, 3, 3, 3)).astype(np.int8)
+    bias = RNG.integers(-1000, 1000, 4).astype(np.int32)
+    scales = (RNG.random(4) * 0.01).astype(np.float32)
+    x_zero, y_zero = np.array(120, np.uint8), np.array(7, np.uint8)
+    sums = (
+        convolve(x.astype(np.int64) - 120, w.astype(np.int64), (1, 1), (1, 1), (1, 1, 1, 1), 1)
+        + bias[:, None, None]
+    )
+    expected = np.clip(np.rint(sums * (0.02 * scales[:, None, None] / 0.5)) + 7, 0, 255)
+    inputs = [
+        x,
+        np.float32(0.02),
+        x_zero,
+        w,
+        scales,
+        np.zeros(4, np.int8),
+        np.float32(0.5),
+        y_zero,
+        bias,
+    ]
+    (y,) = run_op("QLinearConv", [np.asarray(v) for v in inputs], {"pads": [1, 1, 1, 1]})
+    assert np.max(np.abs(y.astype(int) - expected)) <= 1
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_quantize_and_back_per_axis(axis: int) -> None:
+    x = real(3, 4, 5) * 10
+    extent = x.shape[axis]
+    scale = (RNG.random(extent) + 0.1).astype(np.float32)
+    zero = RNG.integers(-20, 20, extent).astype(np.int8)
+    shape = [1] * 3
+    shape[axis] = extent
+    s, z = scale.reshape(shape), zero.reshape(shape).astype(np.float32)
+    (q,) = run_op("QuantizeLinear", [x, scale, zero], {"axis": axis})
+    np.testing.assert_array_equal(q, np.clip(np.rint(x / s) + z, -128, 127).astype(np.int8))
+    (back,) = run_op("DequantizeLinear", [q, scale, zero], {"axis": axis})
+    np.testing.assert_allclose(back, (q - z) * s, rtol=1e-6)
+
+
+def test_blocked_dequantize() -> None:
+    x = RNG.integers(-128, 127, (2, 5, 3)).astype(np.int8)
+    scale = RNG.random((2, 3, 3)).astype(np.float32)
+    (y,) = run_op("DequantizeLinear", [x, scale], {"axis": 1, "block_size": 2})
+    np.testing.assert_allclose(y, x * np.repeat(scale, 2, axis=1)[:, :5], rtol=1e-6)
+
+
+EQUATIONS = [
+    ("ij,jk->ik", [(2, 3), (3, 4)]),
+    ("ij,jk", [(2, 3), (3, 4)]),
+    ("bij,bjk->bik", [(2, 3, 4), (2, 4, 5)]),
+    ("...ij,...jk->...ik", [(2, 1, 3, 4), (5, 4, 2)]),
+    ("ii->i", [(3, 3)]),
+    ("ij->", [(3, 4)]),
+    ("i,j,k->kji", [(2,), (3,), (4,)]),
+    ("ab,bc,cd->ad", [(2, 3), (3, 4), (4, 5)]),
+    ("...i->...", [(2, 3, 4)]),
+]
+
+
+@pytest.mark.parametrize(("equation", "shapes"), EQUATIONS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+def test_einsum(equation: str, shapes: list[tuple], dtype: type) -> None:
+    values = [(real(*shape) * 5).astype(dtype) for shape in shapes]
+    (y,) = run_op("Einsum", values, {"equation": equation})
+    np.testing.assert_allclose(y, np.einsum(equation, *values), rtol=1e-4, atol=1e-4)
