@@ -28,6 +28,13 @@ def prepare(session: nox.Session, group: str) -> None:
         installed.write_text(digest, encoding="utf-8")
 
 
+def install_wheel(session: nox.Session) -> None:
+    """Build the wheel, or find that nothing has changed, and install it."""
+    session.run("python", "-m", "build_tools", "build")
+    made = json.loads(Path("dist/build-report.json").read_text(encoding="utf-8"))["wheel"]
+    session.install("--quiet", "--no-deps", "--force-reinstall", f"dist/{made['file']}")
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build, prove and try the wheel: dist/*.whl and its report; -- --help lists the options."""
@@ -39,11 +46,18 @@ def build(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Build, install the wheel and run every test, C++ and Python; -- goes to pytest."""
     prepare(session, "tests")
-    session.run("python", "-m", "build_tools", "build")
+    install_wheel(session)
     session.run("python", "-m", "build_tools", "develop")
-    made = json.loads(Path("dist/build-report.json").read_text(encoding="utf-8"))["wheel"]
-    session.install("--quiet", "--no-deps", "--force-reinstall", f"dist/{made['file']}")
+    session.run("python", "docs/make.py", "--check")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Remake the generated pages of docs/; -- --check only compares."""
+    prepare(session, "tests")
+    install_wheel(session)
+    session.run("python", "docs/make.py", *session.posargs)
 
 
 @nox.session
@@ -76,9 +90,12 @@ def cache(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the builder: everything, nothing changed, one kernel changed; -- --help for more."""
+    """Measure: -- engine (against onnxruntime; the default), build or protobuf, and options."""
+    subject, *options = session.posargs or ["engine"]
     prepare(session, "bench")
-    session.run("python", "benchmarks/build.py", *session.posargs)
+    if subject == "engine":
+        install_wheel(session)
+    session.run("python", f"benchmarks/{subject}.py", *options)
 
 
 def cpp_files() -> list[str]:

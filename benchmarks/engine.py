@@ -14,15 +14,18 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-import onnxforge
 import onnxruntime as ort
+
+import onnxforge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 Feeds = dict[str, np.ndarray[Any, Any]]
 
@@ -75,7 +78,9 @@ def light_models() -> Iterator[Case]:
 def magika() -> Iterator[Case]:
     """A content-type classifier over 2048 bytes, from the project's pinned test data."""
     command = [sys.executable, "-m", "build_tools", "fetch", "magika", "--json"]
-    tree = Path(json.loads(subprocess.run(command, check=True, capture_output=True).stdout)[0]["tree"])
+    tree = Path(
+        json.loads(subprocess.run(command, check=True, capture_output=True).stdout)[0]["tree"]
+    )
     path = next(tree.rglob("standard_v3_3/model.onnx"))
     rng = np.random.default_rng(0)
     yield Case(
@@ -102,7 +107,9 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     return (time.perf_counter() - start) * 1e3, result
 
 
-def in_turn(ours: Callable[[], Any], peer: Callable[[], Any], budget_s: float) -> tuple[float, float]:
+def in_turn(
+    ours: Callable[[], Any], peer: Callable[[], Any], budget_s: float
+) -> tuple[float, float]:
     """Run both alternately until the budget is spent; return the medians in milliseconds."""
     for _ in range(2):
         ours(), peer()
@@ -154,7 +161,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", help="names of models; all when none is given")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N")
-    parser.add_argument("--seconds", type=float, default=2.0, help="time per model and thread count")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="time per model and thread count"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
     args = parser.parse_args()
 
@@ -162,7 +171,10 @@ def main() -> None:
     chosen = [case for case in cases if not args.models or case.name in args.models]
     if not chosen:
         parser.error(f"no such model; there are: {', '.join(case.name for case in cases)}")
-    print(f"{'model':<24}{'thr':>3}{'ours ms':>10}{'ort ms':>10}{'ratio':>7}{'create':>10}{'ort':>10}{'diff':>11}")  # noqa: T201, E501
+    print(  # noqa: T201
+        f"{'model':<24}{'thr':>3}{'ours ms':>10}{'ort ms':>10}{'ratio':>7}"
+        f"{'create':>10}{'ort':>10}{'diff':>11}"
+    )
     rows = []
     for threads in args.threads:
         for case in chosen:

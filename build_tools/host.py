@@ -27,6 +27,9 @@ _SHARED_SUFFIX: dict[System, str] = {"linux": ".so", "darwin": ".dylib", "window
 _MACHINE_NAMES = {"amd64": "x86_64", "x64": "x86_64"}
 
 
+_FIRST_ZIP_DATE = "315532800"  # 1980-01-01, the first day that a zip archive can hold
+
+
 @dataclass(frozen=True, kw_only=True)
 class PythonFacts:
     """The Python that runs the builder and that the wheel is made for."""
@@ -83,6 +86,11 @@ class Host:
 
     repairs: tuple[str, ...] = ()
     """What was repaired in the environment, in words to warn with."""
+
+    @property
+    def source_date_epoch(self) -> str:
+        """The date of everything that is made: SOURCE_DATE_EPOCH, else the first day of zip."""
+        return self.environ.get("SOURCE_DATE_EPOCH") or _FIRST_ZIP_DATE
 
     @property
     def path_separator(self) -> str:

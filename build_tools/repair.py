@@ -62,7 +62,7 @@ def _auditwheel(
 
 
 def _auditwheel_environment(context: Context, library_dirs: tuple[Path, ...]) -> dict[str, str]:
-    """auditwheel finds libraries like the loader does, and patchelf on PATH."""
+    """auditwheel finds libraries like the loader does, patchelf on PATH, and dates as said."""
     environ = dict(context.host.environ)
     separator = context.host.path_separator
     found = [str(folder) for folder in library_dirs]
@@ -70,6 +70,7 @@ def _auditwheel_environment(context: Context, library_dirs: tuple[Path, ...]) ->
     environ["LD_LIBRARY_PATH"] = separator.join([*found, *([inherited] if inherited else [])])
     beside_python = str(context.host.python.executable.parent)
     environ["PATH"] = separator.join([beside_python, environ.get("PATH", os.defpath)])
+    environ["SOURCE_DATE_EPOCH"] = context.host.source_date_epoch
     return environ
 
 

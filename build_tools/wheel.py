@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from build_tools.process import Result
     from build_tools.record import RunningStep
 
-_FIRST_ZIP_DATE = "315532800"  # 1980-01-01, the first day that a zip archive can hold
-
 
 @dataclass(frozen=True, kw_only=True)
 class WheelPlan:
@@ -93,7 +91,7 @@ def _environment(plan: WheelPlan, cmake: CMakeBuild) -> dict[str, str]:
             "CMAKE_EXECUTABLE": str(cmake.tools.cmake),
             "CMAKE_MAKE_PROGRAM": str(cmake.tools.ninja),
             "CMAKE_BUILD_PARALLEL_LEVEL": str(plan.jobs),
-            "SOURCE_DATE_EPOCH": cmake.host.environ.get("SOURCE_DATE_EPOCH", _FIRST_ZIP_DATE),
+            "SOURCE_DATE_EPOCH": cmake.host.source_date_epoch,
         }
     )
 

@@ -9,9 +9,18 @@ namespace onnxforge {
 namespace {
 
 // In the order of AttributeValue's alternatives.
-constexpr std::string_view kKinds[] = {"an int",     "a float",        "a string",         "a tensor",
-                                       "a sparse tensor", "a type",  "a list of ints",   "a list of floats",
-                                       "a list of strings", "a list of tensors", "a list of sparse tensors", "a list of types"};
+constexpr std::string_view kKinds[] = {"an int",
+                                       "a float",
+                                       "a string",
+                                       "a tensor",
+                                       "a sparse tensor",
+                                       "a type",
+                                       "a list of ints",
+                                       "a list of floats",
+                                       "a list of strings",
+                                       "a list of tensors",
+                                       "a list of sparse tensors",
+                                       "a list of types"};
 static_assert(std::size(kKinds) == std::variant_size_v<AttributeValue>);
 
 }  // namespace

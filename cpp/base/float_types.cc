@@ -88,10 +88,9 @@ float Decode(uint32_t bits, const Format& f) {
   }
   const int exponent = static_cast<int>(magnitude >> f.fraction_bits);
   const uint32_t fraction = magnitude & ((1u << f.fraction_bits) - 1);
-  const float value = exponent == 0
-                          ? std::ldexp(static_cast<float>(fraction), 1 - f.bias - f.fraction_bits)
-                          : std::ldexp(static_cast<float>(fraction | (1u << f.fraction_bits)),
-                                       exponent - f.bias - f.fraction_bits);
+  const float value = exponent == 0 ? std::ldexp(static_cast<float>(fraction), 1 - f.bias - f.fraction_bits)
+                                    : std::ldexp(static_cast<float>(fraction | (1u << f.fraction_bits)),
+                                                 exponent - f.bias - f.fraction_bits);
   return negative ? -value : value;
 }
 
@@ -109,7 +108,8 @@ Float16::operator float() const {
 
 BFloat16::BFloat16(float value) {
   const uint32_t b = BitsOf(value);
-  bits = std::isnan(value) ? static_cast<uint16_t>((b >> 16) | 0x0040u) : static_cast<uint16_t>((b + 0x7FFFu + ((b >> 16) & 1u)) >> 16);
+  bits = std::isnan(value) ? static_cast<uint16_t>((b >> 16) | 0x0040u)
+                           : static_cast<uint16_t>((b + 0x7FFFu + ((b >> 16) & 1u)) >> 16);
 }
 
 BFloat16::operator float() const { return FromBits(static_cast<uint32_t>(bits) << 16); }
@@ -145,7 +145,9 @@ Float8E8M0 Float8E8M0::FromFloat(float value, bool saturate, Rounding rounding) 
                                                    : false;
   // Exponent field 0 of a float is 2^-126 times the fraction; the value 2^-127 is the fraction 0x400000.
   if (exponent == 0) {
-    out.bits = fraction > 0x400000u && rounding == Rounding::kUp ? 1 : (fraction > 0x600000u && rounding == Rounding::kNearest ? 1 : 0);
+    out.bits = fraction > 0x400000u && rounding == Rounding::kUp
+                   ? 1
+                   : (fraction > 0x600000u && rounding == Rounding::kNearest ? 1 : 0);
     return out;
   }
   exponent += static_cast<uint32_t>(up);
@@ -158,8 +160,10 @@ Float8E8M0::operator float() const {
   return bits == 0 ? FromBits(0x00400000u) : FromBits(static_cast<uint32_t>(bits) << 23);
 }
 
-// The format has no NaN: it becomes -0, as in ml_dtypes and in the expected results of the standard's own tests of Cast.
-Float4E2M1::Float4E2M1(float value) : bits(static_cast<uint8_t>(std::isnan(value) ? 0x08 : Encode(value, kE2M1, true))) {}
+// The format has no NaN: it becomes -0, as in ml_dtypes and in the expected results of the standard's own tests of
+// Cast.
+Float4E2M1::Float4E2M1(float value)
+    : bits(static_cast<uint8_t>(std::isnan(value) ? 0x08 : Encode(value, kE2M1, true))) {}
 
 Float4E2M1::operator float() const { return Decode(bits, kE2M1); }
 

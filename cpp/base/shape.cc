@@ -70,7 +70,8 @@ int64_t Shape::elements(size_t begin, size_t end) const {
     overflow = overflow || extent < 0 || product > std::numeric_limits<int64_t>::max() / extent;
     if (!overflow) product *= extent;
   }
-  Require(!overflow, ErrorCode::kInvalidArgument, "a tensor of shape ", *this, " has more elements than can be counted");
+  Require(!overflow, ErrorCode::kInvalidArgument, "a tensor of shape ", *this,
+          " has more elements than can be counted");
   return product;
 }
 
@@ -84,7 +85,8 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape) {
 
 size_t NormalizeAxis(int64_t axis, size_t rank) {
   const auto r = static_cast<int64_t>(rank);
-  Require(axis >= -r && axis < r, ErrorCode::kInvalidArgument, "axis ", axis, " is out of range for a tensor of rank ", rank);
+  Require(axis >= -r && axis < r, ErrorCode::kInvalidArgument, "axis ", axis, " is out of range for a tensor of rank ",
+          rank);
   return static_cast<size_t>(axis < 0 ? axis + r : axis);
 }
 
@@ -102,8 +104,8 @@ Shape BroadcastShapes(const Shape& a, const Shape& b) {
   for (size_t i = 0; i < shorter.rank(); ++i) {
     const int64_t x = longer[offset + i];
     const int64_t y = shorter[i];
-    Require(x == y || x == 1 || y == 1, ErrorCode::kInvalidArgument, "shapes ", a, " and ", b, " cannot be broadcast: ", x,
-            " against ", y);
+    Require(x == y || x == 1 || y == 1, ErrorCode::kInvalidArgument, "shapes ", a, " and ", b,
+            " cannot be broadcast: ", x, " against ", y);
     out[offset + i] = x == 1 ? y : x;
   }
   return out;

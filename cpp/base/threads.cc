@@ -19,8 +19,8 @@
 namespace onnxforge {
 namespace {
 
-// A waiting worker first polls, because regions follow each other within microseconds while a model runs, and then sleeps,
-// because a session that is not running must cost nothing.
+// A waiting worker first polls, because regions follow each other within microseconds while a model runs, and then
+// sleeps, because a session that is not running must cost nothing.
 constexpr int kSpins = 4000;
 
 void Pause() {
@@ -89,7 +89,9 @@ class ThreadPool::Impl {
     busy_.store(size_ - 1, std::memory_order_relaxed);
     epoch_.fetch_add(1);  // sequentially consistent: either a worker sees the epoch, or we see that it sleeps
     if (sleeping_.load() > 0) {
-      { std::lock_guard<std::mutex> lock(sleep_mutex_); }
+      {
+        std::lock_guard<std::mutex> lock(sleep_mutex_);
+      }
       wake_.notify_all();
     }
     DoChunks();
@@ -112,7 +114,7 @@ class ThreadPool::Impl {
     InsideRegion inside;
     for (int64_t chunk; (chunk = next_.fetch_add(1, std::memory_order_relaxed)) < chunks_;) {
       try {
-        (*body_)(n_ * chunk / chunks_, n_ * (chunk + 1) / chunks_);
+        (*body_)(n_* chunk / chunks_, n_ * (chunk + 1) / chunks_);
       } catch (...) {
         std::lock_guard<std::mutex> lock(error_mutex_);
         if (!error_) error_ = std::current_exception();

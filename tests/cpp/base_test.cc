@@ -4,13 +4,14 @@
 #include <thread>
 #include <vector>
 
-#include "check.h"
 #include "onnxforge/base/attribute.h"
 #include "onnxforge/base/float_types.h"
 #include "onnxforge/base/shape.h"
 #include "onnxforge/base/tensor.h"
 #include "onnxforge/base/threads.h"
 #include "onnxforge/base/value.h"
+
+#include "check.h"
 
 namespace onnxforge {
 namespace {
@@ -116,19 +117,19 @@ void TestEverySmallFloatRoundTrips() {
 
 void TestSmallFloatEdges() {
   const float inf = std::numeric_limits<float>::infinity();
-  CHECK_EQ(Float16(65520.0f).bits, 0x7C00);                       // rounds to infinity
+  CHECK_EQ(Float16(65520.0f).bits, 0x7C00);  // rounds to infinity
   CHECK_EQ(Float16(65519.0f).bits, 0x7BFF);
-  CHECK_EQ(Float16(std::ldexp(1.0f, -25)).bits, 0);               // tie to even
+  CHECK_EQ(Float16(std::ldexp(1.0f, -25)).bits, 0);  // tie to even
   CHECK_EQ(Float16(std::ldexp(1.5f, -25)).bits, 1);
-  CHECK_EQ(BFloat16(1.00390625f).bits, 0x3F80);                   // tie to even
-  CHECK_EQ(static_cast<float>(Float8E4M3FN(1000.0f)), 448.0f);    // saturates
+  CHECK_EQ(BFloat16(1.00390625f).bits, 0x3F80);                 // tie to even
+  CHECK_EQ(static_cast<float>(Float8E4M3FN(1000.0f)), 448.0f);  // saturates
   CHECK(std::isnan(static_cast<float>(Float8E4M3FN::FromFloat(1000.0f, false))));
   CHECK_EQ(static_cast<float>(Float8E5M2::FromFloat(1e9f, false)), inf);
   CHECK_EQ(static_cast<float>(Float8E5M2(-inf)), -57344.0f);
   CHECK_EQ(Float8E4M3FNUZ(-0.0f).bits, 0);
   CHECK_EQ(static_cast<float>(Float4E2M1(100.0f)), 6.0f);
   CHECK_EQ(static_cast<float>(Float4E2M1(-2.5f)), -2.0f);
-  CHECK_EQ(static_cast<float>(Float8E8M0(3.0f)), 4.0f);           // rounds up
+  CHECK_EQ(static_cast<float>(Float8E8M0(3.0f)), 4.0f);  // rounds up
   CHECK_EQ(static_cast<float>(Float8E8M0::FromFloat(3.0f, true, Float8E8M0::Rounding::kDown)), 2.0f);
 }
 

@@ -5,11 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "check.h"
 #include "onnxforge/base/attribute.h"
 #include "onnxforge/base/tensor.h"
 #include "onnxforge/kernels/kernel.h"
 #include "onnxforge/kernels/table.h"
+
+#include "check.h"
 
 namespace onnxforge {
 namespace {
@@ -91,13 +92,15 @@ void TestTiersAreListed() {
 void TestMatMul() {
   for (const Tier& tier : SimdTiers()) {
     for (int round = 0; round < 60; ++round) {
-      const int64_t m = Pick(0, 40) + (round % 7 == 0 ? 250 : 0), n = Pick(0, 100), k = Pick(0, 60) + (round % 5 == 0 ? 500 : 0);
+      const int64_t m = Pick(0, 40) + (round % 7 == 0 ? 250 : 0), n = Pick(0, 100),
+                    k = Pick(0, 60) + (round % 5 == 0 ? 500 : 0);
       const Tensor a = RandomTensor({m, k}), b = RandomTensor({k, n});
       std::vector<double> want(static_cast<size_t>(m * n));
       for (int64_t i = 0; i < m; ++i) {
         for (int64_t j = 0; j < n; ++j) {
           for (int64_t l = 0; l < k; ++l) {
-            want[static_cast<size_t>(i * n + j)] += static_cast<double>(a.data<float>()[i * k + l]) * b.data<float>()[l * n + j];
+            want[static_cast<size_t>(i * n + j)] +=
+                static_cast<double>(a.data<float>()[i * k + l]) * b.data<float>()[l * n + j];
           }
         }
       }
@@ -109,9 +112,14 @@ void TestMatMul() {
 }
 
 void TestMatMulBroadcastsBatches() {
-  const std::vector<std::pair<Shape, Shape>> shapes = {{{3, 1, 5, 7}, {4, 7, 6}},   {{2, 5, 7}, {7, 6}}, {{5, 7}, {3, 7, 6}},
-                                                       {{2, 3, 1, 7}, {2, 1, 7, 40}}, {{7}, {7, 6}},       {{2, 5, 7}, {7}},
-                                                       {{7}, {7}},                    {{1, 3, 7}, {2, 7, 4}}};
+  const std::vector<std::pair<Shape, Shape>> shapes = {{{3, 1, 5, 7}, {4, 7, 6}},
+                                                       {{2, 5, 7}, {7, 6}},
+                                                       {{5, 7}, {3, 7, 6}},
+                                                       {{2, 3, 1, 7}, {2, 1, 7, 40}},
+                                                       {{7}, {7, 6}},
+                                                       {{2, 5, 7}, {7}},
+                                                       {{7}, {7}},
+                                                       {{1, 3, 7}, {2, 7, 4}}};
   for (const auto& [a_shape, b_shape] : shapes) {
     const Tensor a = RandomTensor(a_shape), b = RandomTensor(b_shape);
     const Tensor want = RunNode(Tier::Reference(), "MatMul", 13, {}, {a, b}, {false, false}, 1);
@@ -147,13 +155,15 @@ void TestGemm() {
         for (int64_t j = 0; j < n; ++j) {
           double sum = 0;
           for (int64_t l = 0; l < k; ++l) {
-            sum += static_cast<double>(a.data<float>()[ta ? l * m + i : i * k + l]) * b.data<float>()[tb ? j * k + l : l * n + j];
+            sum += static_cast<double>(a.data<float>()[ta ? l * m + i : i * k + l]) *
+                   b.data<float>()[tb ? j * k + l : l * n + j];
           }
           const int64_t rows = c.rank() == 2 ? c.dim(0) : 1, columns = c.rank() >= 1 ? c.dim(c.rank() - 1) : 1;
           want.push_back(alpha * sum + beta * c.data<float>()[(rows == 1 ? 0 : i) * columns + (columns == 1 ? 0 : j)]);
         }
       }
-      const Tensor got = RunNode(tier, "Gemm", 13, attributes, {a, b, c}, {false, round % 2 == 0, false}, 1 + round % 3);
+      const Tensor got =
+          RunNode(tier, "Gemm", 13, attributes, {a, b, c}, {false, round % 2 == 0, false}, 1 + round % 3);
       CheckClose(got, want, 1e-4, StrCat(tier.name(), " Gemm ", a.shape(), b.shape(), c.shape()));
     }
   }
@@ -219,7 +229,8 @@ struct ConvCase {
         for (int64_t kx = 0; kx < kw; ++kx) {
           const int64_t y = oy * sh + ky * dh - top, xx = ox * sw + kx * dw - left;
           if (y < 0 || y >= h || xx < 0 || xx >= w) continue;
-          sum += static_cast<double>(x[(channel * h + y) * w + xx]) * weights[((m * in_per_group + c) * kh + ky) * kw + kx];
+          sum += static_cast<double>(x[(channel * h + y) * w + xx]) *
+                 weights[((m * in_per_group + c) * kh + ky) * kw + kx];
         }
       }
     }
@@ -234,7 +245,8 @@ void TestConv() {
       const Tensor x = RandomTensor({c.batch, c.groups * c.in_per_group, c.h, c.w});
       const Tensor w = RandomTensor({c.groups * c.out_per_group, c.in_per_group, c.kh, c.kw});
       const Tensor b = RandomTensor({c.groups * c.out_per_group});
-      const Tensor got = RunNode(tier, "Conv", 11, c.ToAttributes(), {x, w, b}, {false, round % 3 != 0, true}, 1 + round % 3);
+      const Tensor got =
+          RunNode(tier, "Conv", 11, c.ToAttributes(), {x, w, b}, {false, round % 3 != 0, true}, 1 + round % 3);
       CHECK_EQ(got.shape(), (Shape{c.batch, c.groups * c.out_per_group, c.out_h(), c.out_w()}));
       CheckClose(got, c.Compute(x.data<float>(), w.data<float>(), b.data<float>()), 2e-4,
                  StrCat(tier.name(), " Conv ", x.shape(), w.shape(), " round ", round));
@@ -271,7 +283,8 @@ void CheckUnary(const Tier& tier, const char* op, double (*formula)(double), flo
   for (size_t i = 0; i < xs.size(); ++i) {
     const double error = UlpError(y.data<float>()[i], formula(xs[i]));
     if (!(error <= ulps)) {
-      throw test::Failure{StrCat(tier.name(), " ", op, "(", xs[i], ") is ", y.data<float>()[i], ": off by ", error, " ulp")};
+      throw test::Failure{
+          StrCat(tier.name(), " ", op, "(", xs[i], ") is ", y.data<float>()[i], ": off by ", error, " ulp")};
     }
   }
 }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxforge
 from onnx import TypeProto, ValueInfoProto, helper
+
+import onnxforge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

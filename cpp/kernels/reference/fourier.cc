@@ -26,12 +26,14 @@ FourierTransform::FourierTransform(int64_t length, bool inverse) : length_(lengt
   if (!direct) {
     for (padded_ = 1; padded_ < 2 * length - 1;) padded_ *= 2;
   }
-  for (int64_t k = 0; k < padded_ / 2; ++k) roots_.push_back(UnitRoot(-static_cast<double>(k) / static_cast<double>(padded_)));
+  for (int64_t k = 0; k < padded_ / 2; ++k)
+    roots_.push_back(UnitRoot(-static_cast<double>(k) / static_cast<double>(padded_)));
   if (direct) return;
   chirp_spectrum_.resize(static_cast<size_t>(padded_));
   for (int64_t k = 0; k < length; ++k) {
     // k² modulo 2n keeps the angle small, and so exact.
-    const auto square = static_cast<double>(static_cast<uint64_t>(k) * static_cast<uint64_t>(k) % static_cast<uint64_t>(2 * length));
+    const auto square =
+        static_cast<double>(static_cast<uint64_t>(k) * static_cast<uint64_t>(k) % static_cast<uint64_t>(2 * length));
     chirp_.push_back(UnitRoot((inverse ? 0.5 : -0.5) * square / static_cast<double>(length)));
     chirp_spectrum_[static_cast<size_t>(k)] = std::conj(chirp_.back());
     if (k > 0) chirp_spectrum_[static_cast<size_t>(padded_ - k)] = std::conj(chirp_.back());

@@ -6,7 +6,8 @@
 
 namespace onnxforge::reference {
 
-/// The discrete Fourier transform of one length, in O(n log n) for every length. Made once, used from any number of threads.
+/// The discrete Fourier transform of one length, in O(n log n) for every length. Made once, used from any number of
+/// threads.
 class FourierTransform {
  public:
   using Complex = std::complex<double>;

@@ -39,6 +39,7 @@ namespace onnxforge::reference {
   FAMILY(Select)                             \
   FAMILY(Sequence)                           \
   FAMILY(Shape)                              \
+  FAMILY(Signal)                             \
   FAMILY(Slice)                              \
   FAMILY(Softmax)                            \
   FAMILY(Text)                               \

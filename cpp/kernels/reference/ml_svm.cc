@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "reference/ml_scores.h"
 #include "reference/activation_functions.h"
 #include "reference/compute.h"
 #include "reference/list.h"
+#include "reference/ml_scores.h"
 
 namespace onnxforge::reference {
 namespace {
@@ -19,14 +19,20 @@ class VectorKernel {
  public:
   explicit VectorKernel(const Attributes& attributes) {
     const std::string name = attributes.String("kernel_type", "LINEAR");
-    if (name == "LINEAR") type_ = Type::kLinear;
-    else if (name == "POLY") type_ = Type::kPolynomial;
-    else if (name == "RBF") type_ = Type::kRbf;
-    else if (name == "SIGMOID") type_ = Type::kSigmoid;
-    else Fail(ErrorCode::kInvalidModel, "attribute 'kernel_type' is '", name, "', and must be LINEAR, POLY, RBF or SIGMOID");
+    if (name == "LINEAR")
+      type_ = Type::kLinear;
+    else if (name == "POLY")
+      type_ = Type::kPolynomial;
+    else if (name == "RBF")
+      type_ = Type::kRbf;
+    else if (name == "SIGMOID")
+      type_ = Type::kSigmoid;
+    else
+      Fail(ErrorCode::kInvalidModel, "attribute 'kernel_type' is '", name,
+           "', and must be LINEAR, POLY, RBF or SIGMOID");
     const std::vector<float> parameters = attributes.Floats("kernel_params");
-    Require(parameters.empty() || parameters.size() == 3, ErrorCode::kInvalidModel, "attribute 'kernel_params' has ", parameters.size(),
-            " elements instead of gamma, coef0 and degree");
+    Require(parameters.empty() || parameters.size() == 3, ErrorCode::kInvalidModel, "attribute 'kernel_params' has ",
+            parameters.size(), " elements instead of gamma, coef0 and degree");
     if (parameters.empty()) return;
     gamma_ = parameters[0];
     coef0_ = parameters[1];
@@ -66,10 +72,12 @@ std::vector<double> ReadReals(const Attributes& attributes, std::string_view nam
 /// [N, columns], or [columns] as one row.
 struct FeatureRows {
   FeatureRows(const Shape& shape, int64_t expected) {
-    Require(shape.rank() == 1 || shape.rank() == 2, ErrorCode::kInvalidArgument, "the input must be [N, F], and has shape ", shape);
+    Require(shape.rank() == 1 || shape.rank() == 2, ErrorCode::kInvalidArgument,
+            "the input must be [N, F], and has shape ", shape);
     count = shape.rank() == 2 ? shape[0] : 1;
     columns = shape[shape.rank() - 1];
-    Require(columns == expected, ErrorCode::kInvalidArgument, "the input has ", columns, " features, and the model ", expected);
+    Require(columns == expected, ErrorCode::kInvalidArgument, "the input has ", columns, " features, and the model ",
+            expected);
   }
   int64_t count = 1;
   int64_t columns = 0;
@@ -90,9 +98,10 @@ struct Regressor {
       columns = static_cast<int64_t>(coefficients.size());
       return;
     }
-    Require(static_cast<int64_t>(vectors.size()) % supports == 0 && static_cast<int64_t>(coefficients.size()) >= supports,
-            ErrorCode::kInvalidModel, "attributes 'support_vectors' (", vectors.size(), " elements) and 'coefficients' (",
-            coefficients.size(), ") do not fit n_supports=", supports);
+    Require(
+        static_cast<int64_t>(vectors.size()) % supports == 0 && static_cast<int64_t>(coefficients.size()) >= supports,
+        ErrorCode::kInvalidModel, "attributes 'support_vectors' (", vectors.size(), " elements) and 'coefficients' (",
+        coefficients.size(), ") do not fit n_supports=", supports);
     columns = static_cast<int64_t>(vectors.size()) / supports;
   }
 
@@ -101,7 +110,8 @@ struct Regressor {
     if (supports <= 0) {
       sum += std::inner_product(row, row + columns, coefficients.begin(), 0.0);
     } else {
-      for (int64_t j = 0; j < supports; ++j) sum += coefficients[static_cast<size_t>(j)] * kernel(row, vectors.data() + j * columns, columns);
+      for (int64_t j = 0; j < supports; ++j)
+        sum += coefficients[static_cast<size_t>(j)] * kernel(row, vectors.data() + j * columns, columns);
     }
     if (one_class) return sum > 0 ? 1.0f : -1.0f;
     auto score = static_cast<float>(sum);
@@ -178,7 +188,8 @@ struct Classifier {
         per_class(node.attributes.Ints("vectors_per_class")),
         labels(node, "classlabels_ints"),
         transform(ReadPostTransform(node)) {
-    Require(!rho.empty() && !coefficients.empty(), ErrorCode::kInvalidModel, "attributes 'rho' and 'coefficients' must be given");
+    Require(!rho.empty() && !coefficients.empty(), ErrorCode::kInvalidModel,
+            "attributes 'rho' and 'coefficients' must be given");
     for (int64_t n : per_class) {
       Require(n >= 0, ErrorCode::kInvalidModel, "attribute 'vectors_per_class' has the element ", n);
       starts.push_back(supports);
@@ -186,19 +197,21 @@ struct Classifier {
     }
     if (supports == 0) {  // one plain product per class
       classes = static_cast<size_t>(labels.count());
-      Require(coefficients.size() % classes == 0, ErrorCode::kInvalidModel, "attribute 'coefficients' has ", coefficients.size(),
-              " elements for ", classes, " classes");
+      Require(coefficients.size() % classes == 0, ErrorCode::kInvalidModel, "attribute 'coefficients' has ",
+              coefficients.size(), " elements for ", classes, " classes");
       columns = static_cast<int64_t>(coefficients.size() / classes);
       return;
     }
     classes = per_class.size();
     const size_t pairs = classes * (classes - 1) / 2;
-    Require(classes >= 2 && rho.size() >= pairs && static_cast<size_t>(labels.count()) >= classes, ErrorCode::kInvalidModel, "attributes 'rho' (", rho.size(),
-            " elements) and 'classlabels_*' (", labels.count(), ") do not fit ", classes, " classes");
+    Require(classes >= 2 && rho.size() >= pairs && static_cast<size_t>(labels.count()) >= classes,
+            ErrorCode::kInvalidModel, "attributes 'rho' (", rho.size(), " elements) and 'classlabels_*' (",
+            labels.count(), ") do not fit ", classes, " classes");
     Require(static_cast<int64_t>(vectors.size()) % supports == 0 &&
                 static_cast<int64_t>(coefficients.size()) == supports * static_cast<int64_t>(classes - 1),
-            ErrorCode::kInvalidModel, "attributes 'support_vectors' (", vectors.size(), " elements) and 'coefficients' (",
-            coefficients.size(), ") do not fit ", supports, " vectors of ", classes, " classes");
+            ErrorCode::kInvalidModel, "attributes 'support_vectors' (", vectors.size(),
+            " elements) and 'coefficients' (", coefficients.size(), ") do not fit ", supports, " vectors of ", classes,
+            " classes");
     Require(prob_a.size() == prob_b.size() && (prob_a.empty() || prob_a.size() >= pairs), ErrorCode::kInvalidModel,
             "attributes 'prob_a' and 'prob_b' must have an element for each pair of classes");
     columns = static_cast<int64_t>(vectors.size()) / supports;
@@ -220,7 +233,8 @@ struct Classifier {
   /// Every pair of classes is a duel; the class that wins most has the row.
   size_t Duel(const double* row, std::vector<double>& scores) const {
     std::vector<double> values(static_cast<size_t>(supports));
-    for (int64_t j = 0; j < supports; ++j) values[static_cast<size_t>(j)] = kernel(row, vectors.data() + j * columns, columns);
+    for (int64_t j = 0; j < supports; ++j)
+      values[static_cast<size_t>(j)] = kernel(row, vectors.data() + j * columns, columns);
     std::vector<int64_t> votes(classes);
     std::vector<double> duels;
     for (size_t i = 0; i < classes; ++i) {
@@ -229,8 +243,10 @@ struct Classifier {
         ++votes[duels.back() > 0 ? i : j];
       }
     }
-    if (prob_a.empty()) scores = duels;
-    else Probabilities(duels, scores);
+    if (prob_a.empty())
+      scores = duels;
+    else
+      Probabilities(duels, scores);
     return static_cast<size_t>(std::max_element(votes.begin(), votes.end()) - votes.begin());
   }
 
@@ -268,7 +284,8 @@ struct Classifier {
         std::vector<double> scores(score_count());
         const double* row = features + i * columns;
         labels.Store(y, i, static_cast<int64_t>(supports == 0 ? Linear(row, scores) : Duel(row, scores)));
-        // The score of a pair of classes is its first one's; onnxruntime hands it out as the second one's, and so does this.
+        // The score of a pair of classes is its first one's; onnxruntime hands it out as the second one's, and so does
+        // this.
         if (expands()) scores = {-scores[0], scores[0]};
         float* to = z.data<float>() + i * out;
         std::transform(scores.begin(), scores.end(), to, [](double score) { return static_cast<float>(score); });

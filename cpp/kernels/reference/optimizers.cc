@@ -18,18 +18,20 @@ struct Step {
   int64_t count = 0;  // of the updates before this one
 };
 
-/// Inputs are R, T, and then `kStates` + 1 groups of as many tensors each: the values, their gradients, and the states. The
-/// outputs are the new values and the new states. `update(step, g, values)` gets an element's gradient, and its value and
-/// states to change in place.
+/// Inputs are R, T, and then `kStates` + 1 groups of as many tensors each: the values, their gradients, and the states.
+/// The outputs are the new values and the new states. `update(step, g, values)` gets an element's gradient, and its
+/// value and states to change in place.
 template <size_t kStates, typename Update>
 void OptimizeAll(KernelContext& context, const Update& update) {
   constexpr size_t kFixed = 2;
   constexpr size_t kGroups = kStates + 2;
-  Require(context.InputCount() > kFixed && (context.InputCount() - kFixed) % kGroups == 0, ErrorCode::kInvalidModel, "there are ",
-          context.InputCount(), " inputs, and must be 2 and then ", kGroups, " for each tensor to optimise");
+  Require(context.InputCount() > kFixed && (context.InputCount() - kFixed) % kGroups == 0, ErrorCode::kInvalidModel,
+          "there are ", context.InputCount(), " inputs, and must be 2 and then ", kGroups,
+          " for each tensor to optimise");
   const size_t tensors = (context.InputCount() - kFixed) / kGroups;
-  Require(context.OutputCount() == tensors * (kStates + 1), ErrorCode::kInvalidModel, "there are ", context.OutputCount(),
-          " outputs, and must be ", kStates + 1, " for each of ", tensors, " tensors to optimise");
+  Require(context.OutputCount() == tensors * (kStates + 1), ErrorCode::kInvalidModel, "there are ",
+          context.OutputCount(), " outputs, and must be ", kStates + 1, " for each of ", tensors,
+          " tensors to optimise");
   Require(context.Input(0).elements() == 1 && context.Input(1).elements() == 1, ErrorCode::kInvalidArgument,
           "the learning rate and the update count must be scalars");
   const Step step{context.Input(0).To<double>()[0], context.Input(1).To<int64_t>()[0]};
@@ -38,11 +40,13 @@ void OptimizeAll(KernelContext& context, const Update& update) {
     const double* in[kGroups];
     for (size_t group = 0; group < kGroups; ++group) {
       const Tensor& t = context.Input(kFixed + group * tensors + i);
-      Require(t.shape() == x.shape(), ErrorCode::kInvalidArgument, "tensor ", i, " has shape ", x.shape(), ", and what belongs to it ", t.shape());
+      Require(t.shape() == x.shape(), ErrorCode::kInvalidArgument, "tensor ", i, " has shape ", x.shape(),
+              ", and what belongs to it ", t.shape());
       in[group] = ReadAs<double>(context, t);
     }
     std::vector<WideOutput<double>> out;
-    for (size_t k = 0; k <= kStates; ++k) out.emplace_back(context, context.Output(k * tensors + i, x.dtype(), x.shape()));
+    for (size_t k = 0; k <= kStates; ++k)
+      out.emplace_back(context, context.Output(k * tensors + i, x.dtype(), x.shape()));
     for (int64_t e = 0; e < x.elements(); ++e) {
       std::array<double, kStates + 1> values;
       values[0] = in[0][e];
@@ -81,7 +85,8 @@ std::unique_ptr<Kernel> MakeAdam(const NodeSpec& node) {
       const double regularized = norm * x + g;
       v = alpha * v + (1 - alpha) * regularized;
       h = beta * h + (1 - beta) * regularized * regularized;
-      const double rate = step.count > 0 ? step.rate * std::sqrt(1 - std::pow(beta, count)) / (1 - std::pow(alpha, count)) : step.rate;
+      const double rate =
+          step.count > 0 ? step.rate * std::sqrt(1 - std::pow(beta, count)) / (1 - std::pow(alpha, count)) : step.rate;
       x = (1 - norm_post) * (x - rate * v / (std::sqrt(h) + epsilon));
     });
   });

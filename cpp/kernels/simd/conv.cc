@@ -1,6 +1,6 @@
 // Conv-1/11/22 for float32 in one or two spatial dimensions: as a matrix multiplication over a padded copy of the input
-// (stride 1), over columns gathered tile by tile (other strides), or tap by tap (depthwise). Constant filters are packed
-// when the session is built, others in every run.
+// (stride 1), over columns gathered tile by tile (other strides), or tap by tap (depthwise). Constant filters are
+// packed when the session is built, others in every run.
 
 #include <algorithm>
 #include <cstring>
@@ -60,7 +60,8 @@ void GatherTap(const Geometry& g, const float* plane, size_t ky, size_t kx, size
     }
     const float* row = plane + y * in_w;
     for (; ox < row_end; ++ox) {
-      const ptrdiff_t x = static_cast<ptrdiff_t>(ox * g.stride_w + kx * g.dilation_w) - static_cast<ptrdiff_t>(g.pad_left);
+      const ptrdiff_t x =
+          static_cast<ptrdiff_t>(ox * g.stride_w + kx * g.dilation_w) - static_cast<ptrdiff_t>(g.pad_left);
       *to++ = x < 0 || x >= in_w ? 0.0f : row[x];
     }
   }
@@ -111,9 +112,7 @@ struct Filters {
 class Conv final : public Kernel {
  public:
   explicit Conv(const NodeSpec& node)
-      : ops_(GemmOpsFor(node.target)),
-        window_(node),
-        groups_(static_cast<size_t>(node.attributes.Int("group", 1))) {
+      : ops_(GemmOpsFor(node.target)), window_(node), groups_(static_cast<size_t>(node.attributes.Int("group", 1))) {
     if (!node.IsConstant(1)) return;
     constant_ = Filters(node.constant_inputs[1], groups_);
     if (constant_.depthwise()) return;
@@ -163,9 +162,11 @@ class Conv final : public Kernel {
     g.height = spatial == 2 ? static_cast<size_t>(x.dim(2)) : 1;
     g.width = static_cast<size_t>(x.dim(x.rank() - 1));
     Require(g.channels == f.groups * f.channels_per_group, ErrorCode::kInvalidArgument, "Conv with filters of shape ",
-            f.tensor.shape(), " in ", f.groups, " groups needs ", f.groups * f.channels_per_group, " channels, not ", g.channels);
+            f.tensor.shape(), " in ", f.groups, " groups needs ", f.groups * f.channels_per_group, " channels, not ",
+            g.channels);
     g.out_channels = f.groups * f.out_per_group;
-    const reference::Window window = window_.Resolve(reference::SpatialOf(x.shape()), reference::SpatialOf(f.tensor.shape()));
+    const reference::Window window =
+        window_.Resolve(reference::SpatialOf(x.shape()), reference::SpatialOf(f.tensor.shape()));
     const auto extent = [](int64_t v) { return static_cast<size_t>(v); };
     const size_t last = spatial - 1;
     g.kernel_w = f.kernel_w;
@@ -192,8 +193,8 @@ class Conv final : public Kernel {
     (void)Shape{extent(g.batch), extent(g.channels), extent(g.padded_h()), extent(g.padded_w()), 64}.elements();
   }
 
-  ConvCall BaseCall(const Filters& f, const Geometry& g, const float* bias, float* out, float* partial, size_t tiles, size_t image,
-                    size_t group) const {
+  ConvCall BaseCall(const Filters& f, const Geometry& g, const float* bias, float* out, float* partial, size_t tiles,
+                    size_t image, size_t group) const {
     const size_t channel = group * f.out_per_group;
     ConvCall call;
     call.out_channels = f.out_per_group;
@@ -230,7 +231,8 @@ class Conv final : public Kernel {
     return cut;
   }
 
-  void RunUnitStride(const Filters& f, const Geometry& g, const float* x, const float* bias, float* out, KernelContext& context) const {
+  void RunUnitStride(const Filters& f, const Geometry& g, const float* x, const float* bias, float* out,
+                     KernelContext& context) const {
     const size_t nr = ops_.nr;
     const size_t plane = g.padded_h() * g.padded_w();
     const float* input = g.padded() ? PadAll(g, x, plane, context) : x;
@@ -253,30 +255,31 @@ class Conv final : public Kernel {
       const float* from = input + (g.batch * g.channels - f.channels_per_group) * plane + (tiles - 1) * nr;
       CopyTile(f, from, offsets, positions - (tiles - 1) * nr, last_tile, last_offsets);
     }
-    context.Threads().ParallelFor(static_cast<int64_t>(matrices * cut.per_matrix()), 1, [&](int64_t begin, int64_t end) {
-      for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-        const size_t matrix = i / cut.per_matrix();
-        const size_t tile_chunk = i % cut.per_matrix() / cut.block_chunks;
-        const size_t block_chunk = i % cut.block_chunks;
-        const size_t first_block = blocks.count * block_chunk / cut.block_chunks;
-        const size_t last_block = blocks.count * (block_chunk + 1) / cut.block_chunks;
-        const size_t first_tile = tiles * tile_chunk / cut.tile_chunks;
-        size_t end_tile = tiles * (tile_chunk + 1) / cut.tile_chunks;
-        ConvCall call = BaseCall(f, g, bias, out, partial, tiles, matrix / f.groups, matrix % f.groups);
-        call.positions = positions;
-        call.row_stride = g.padded_w();
-        if (copy_last && matrix + 1 == matrices && end_tile == tiles) {
-          call.input = last_tile;
-          call.offsets = last_offsets;
-          call.first_tile = --end_tile;
-          ops_.conv(call, first_block, last_block, end_tile, tiles);
-          call.first_tile = 0;
-        }
-        call.input = input + matrix * f.channels_per_group * plane;
-        call.offsets = offsets;
-        ops_.conv(call, first_block, last_block, first_tile, end_tile);
-      }
-    });
+    context.Threads().ParallelFor(
+        static_cast<int64_t>(matrices * cut.per_matrix()), 1, [&](int64_t begin, int64_t end) {
+          for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+            const size_t matrix = i / cut.per_matrix();
+            const size_t tile_chunk = i % cut.per_matrix() / cut.block_chunks;
+            const size_t block_chunk = i % cut.block_chunks;
+            const size_t first_block = blocks.count * block_chunk / cut.block_chunks;
+            const size_t last_block = blocks.count * (block_chunk + 1) / cut.block_chunks;
+            const size_t first_tile = tiles * tile_chunk / cut.tile_chunks;
+            size_t end_tile = tiles * (tile_chunk + 1) / cut.tile_chunks;
+            ConvCall call = BaseCall(f, g, bias, out, partial, tiles, matrix / f.groups, matrix % f.groups);
+            call.positions = positions;
+            call.row_stride = g.padded_w();
+            if (copy_last && matrix + 1 == matrices && end_tile == tiles) {
+              call.input = last_tile;
+              call.offsets = last_offsets;
+              call.first_tile = --end_tile;
+              ops_.conv(call, first_block, last_block, end_tile, tiles);
+              call.first_tile = 0;
+            }
+            call.input = input + matrix * f.channels_per_group * plane;
+            call.offsets = offsets;
+            ops_.conv(call, first_block, last_block, first_tile, end_tile);
+          }
+        });
   }
 
   const float* PadAll(const Geometry& g, const float* x, size_t plane, KernelContext& context) const {
@@ -302,7 +305,8 @@ class Conv final : public Kernel {
     }
   }
 
-  void CopyTile(const Filters& f, const float* from, const ptrdiff_t* offsets, size_t columns, float* to, ptrdiff_t* to_offsets) const {
+  void CopyTile(const Filters& f, const float* from, const ptrdiff_t* offsets, size_t columns, float* to,
+                ptrdiff_t* to_offsets) const {
     for (size_t k = 0; k < f.k; ++k) {
       float* row = to + k * ops_.nr;
       std::memcpy(row, from + offsets[k], columns * sizeof(float));
@@ -311,7 +315,8 @@ class Conv final : public Kernel {
     }
   }
 
-  void RunGathered(const Filters& f, const Geometry& g, const float* x, const float* bias, float* out, KernelContext& context) const {
+  void RunGathered(const Filters& f, const Geometry& g, const float* x, const float* bias, float* out,
+                   KernelContext& context) const {
     const size_t nr = ops_.nr;
     const size_t positions = g.out_h * g.out_w;
     const size_t tiles = CeilDiv(positions, nr);
@@ -351,7 +356,8 @@ class Conv final : public Kernel {
     });
   }
 
-  void Gather(const Filters& f, const Geometry& g, const float* x, size_t begin, size_t end, const ptrdiff_t* offsets, float* buffer) const {
+  void Gather(const Filters& f, const Geometry& g, const float* x, size_t begin, size_t end, const ptrdiff_t* offsets,
+              float* buffer) const {
     const size_t rounded = CeilDiv(end - begin, ops_.nr) * ops_.nr;
     size_t k = 0;
     for (size_t c = 0; c < f.channels_per_group; ++c) {
@@ -365,7 +371,8 @@ class Conv final : public Kernel {
     }
   }
 
-  void RunDepthwise(const Filters& f, const Geometry& g, const float* x, const float* bias, float* out, KernelContext& context) const {
+  void RunDepthwise(const Filters& f, const Geometry& g, const float* x, const float* bias, float* out,
+                    KernelContext& context) const {
     const size_t multiplier = f.out_per_group;
     // The vector loads of a row's last step run past it: into the next row, and after the last row into this slack.
     const size_t slack = 4 * ops_.nr * g.stride_w;

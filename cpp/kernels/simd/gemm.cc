@@ -65,13 +65,14 @@ struct OffsetColumns {
   HWY_INLINE const float* Row(size_t k) const { return b + offsets[k]; }
 };
 
-/// sums[rows][nr] (= or +=) A[rows, depth] · B[depth, nr], where `out(row, v0, v1)` takes the result and `in(row)` starts it.
+/// sums[rows][nr] (= or +=) A[rows, depth] · B[depth, nr], where `out(row, v0, v1)` takes the result and `in(row)`
+/// starts it.
 template <size_t kRowCount, class A, class B, class In, class Out>
 HWY_INLINE void Multiply(const float* HWY_RESTRICT a, size_t a_stride, const B& b, size_t depth, const In& in,
                          const Out& out) {
   const D d;
   const size_t lanes = hn::Lanes(d);
-#define ONNXFORGE_START(i)                       \
+#define ONNXFORGE_START(i)                        \
   V c##i##l = hn::Zero(d), c##i##r = hn::Zero(d); \
   if constexpr (kRowCount > i) in(i, c##i##l, c##i##r);
   ONNXFORGE_ROWS(ONNXFORGE_START)
@@ -80,11 +81,11 @@ HWY_INLINE void Multiply(const float* HWY_RESTRICT a, size_t a_stride, const B& 
     const float* HWY_RESTRICT row = b.Row(k);
     const V b0 = hn::LoadU(d, row);
     const V b1 = hn::LoadU(d, row + lanes);
-#define ONNXFORGE_STEP(i)                                                    \
-  if constexpr (kRowCount > i) {                                             \
-    const V x = hn::Set(d, A::template At<kRowCount>(a, a_stride, i, k));    \
-    c##i##l = hn::MulAdd(x, b0, c##i##l);                                    \
-    c##i##r = hn::MulAdd(x, b1, c##i##r);                                    \
+#define ONNXFORGE_STEP(i)                                                 \
+  if constexpr (kRowCount > i) {                                          \
+    const V x = hn::Set(d, A::template At<kRowCount>(a, a_stride, i, k)); \
+    c##i##l = hn::MulAdd(x, b0, c##i##l);                                 \
+    c##i##r = hn::MulAdd(x, b1, c##i##r);                                 \
   }
     ONNXFORGE_ROWS(ONNXFORGE_STEP)
 #undef ONNXFORGE_STEP
@@ -99,9 +100,9 @@ HWY_INLINE void Multiply(const float* HWY_RESTRICT a, size_t a_stride, const B& 
 template <class F>
 HWY_INLINE void WithRows(size_t rows, const F& f) {
   switch (rows) {
-#define ONNXFORGE_CASE(i)                                                      \
-  case i + 1:                                                                  \
-    if constexpr (i < kMr) return f(std::integral_constant<size_t, i + 1>());  \
+#define ONNXFORGE_CASE(i)                                                     \
+  case i + 1:                                                                 \
+    if constexpr (i < kMr) return f(std::integral_constant<size_t, i + 1>()); \
     break;
     ONNXFORGE_ROWS(ONNXFORGE_CASE)
 #undef ONNXFORGE_CASE
@@ -208,7 +209,8 @@ class GemmStore {
   bool last_;
 };
 
-/// One row times four panels: as many sums in flight as the multiply-add unit needs, which one row and one panel are not.
+/// One row times four panels: as many sums in flight as the multiply-add unit needs, which one row and one panel are
+/// not.
 void MultiplyOneRow(const GemmCall& call, size_t row, size_t panel_begin, size_t panel_end) {
   const D d;
   const size_t lanes = hn::Lanes(d);
@@ -243,7 +245,8 @@ void MultiplyOneRow(const GemmCall& call, size_t row, size_t panel_begin, size_t
   for (; p < panel_end; ++p) {
     const size_t column = p * nr;
     const GemmStore store(call, row, column, std::min(nr, call.n - column), true);
-    Multiply<1, PlainRows>(a, 0, PanelColumns{call.b + p * nr * call.k, nr}, call.k, [](size_t, V&, V&) HWY_ATTR {}, store);
+    Multiply<1, PlainRows>(
+        a, 0, PanelColumns{call.b + p * nr * call.k, nr}, call.k, [](size_t, V&, V&) HWY_ATTR {}, store);
   }
 }
 
@@ -257,9 +260,8 @@ void MultiplyBlock(const GemmCall& call, size_t row, size_t rows, size_t panel, 
   const auto load = [&](size_t i, V& left, V& right) HWY_ATTR {
     if (!first) store.Load(i, left, right);
   };
-  WithRows(rows, [&](auto n) HWY_ATTR {
-    Multiply<decltype(n)::value, PlainRows>(a, call.a_stride, b, depth, load, store);
-  });
+  WithRows(rows,
+           [&](auto n) HWY_ATTR { Multiply<decltype(n)::value, PlainRows>(a, call.a_stride, b, depth, load, store); });
 }
 
 void Gemm(const GemmCall& call, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end) {
@@ -370,9 +372,8 @@ void Conv(const ConvCall& call, size_t block_begin, size_t block_end, size_t til
         const auto load = [&](size_t i, V& left, V& right) HWY_ATTR {
           if (!first) store.Load(i, left, right);
         };
-        WithRows(rows, [&](auto n) HWY_ATTR {
-          Multiply<decltype(n)::value, PackedRows>(weights, 0, b, depth, load, store);
-        });
+        WithRows(rows,
+                 [&](auto n) HWY_ATTR { Multiply<decltype(n)::value, PackedRows>(weights, 0, b, depth, load, store); });
       }
     }
     k += depth;

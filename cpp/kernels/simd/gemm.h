@@ -6,8 +6,8 @@
 
 namespace onnxforge::simd {
 
-/// What is done to a sum before it is stored: x · alpha + row_bias[row] + col_bias[col] + residual[row, col], clipped to
-/// [lo, hi].
+/// What is done to a sum before it is stored: x · alpha + row_bias[row] + col_bias[col] + residual[row, col], clipped
+/// to [lo, hi].
 struct Epilogue {
   const float* row_bias = nullptr;
   const float* col_bias = nullptr;
@@ -35,18 +35,18 @@ struct GemmCall {
 /// lies at input + offsets[k] + p.
 struct ConvCall {
   size_t out_channels = 0;
-  size_t k = 0;                         // input channels × kernel extents
-  const float* weights = nullptr;       // blocks of rows: [block][k][rows of that block], see ConvBlockRows
-  const ptrdiff_t* offsets = nullptr;   // [k]
-  const float* input = nullptr;         // of position first_tile · nr; readable for whole tiles
+  size_t k = 0;                        // input channels × kernel extents
+  const float* weights = nullptr;      // blocks of rows: [block][k][rows of that block], see ConvBlockRows
+  const ptrdiff_t* offsets = nullptr;  // [k]
+  const float* input = nullptr;        // of position first_tile · nr; readable for whole tiles
   size_t first_tile = 0;
-  size_t positions = 0;                 // columns to compute, those between output rows included
-  size_t row_stride = 0;                // positions from one output row to the next
-  size_t row_width = 0;                 // those of them that are output
-  float* output = nullptr;              // [out_channels][rows × row_width]
-  size_t output_stride = 0;             // elements from channel to channel
-  float* partial = nullptr;             // [out_channels][tiles × nr] when k > kConvDepth, for sums between depth blocks
-  const float* bias = nullptr;          // [out_channels] or null
+  size_t positions = 0;         // columns to compute, those between output rows included
+  size_t row_stride = 0;        // positions from one output row to the next
+  size_t row_width = 0;         // those of them that are output
+  float* output = nullptr;      // [out_channels][rows × row_width]
+  size_t output_stride = 0;     // elements from channel to channel
+  float* partial = nullptr;     // [out_channels][tiles × nr] when k > kConvDepth, for sums between depth blocks
+  const float* bias = nullptr;  // [out_channels] or null
   float lo = -std::numeric_limits<float>::infinity();
   float hi = std::numeric_limits<float>::infinity();
 };

@@ -83,7 +83,8 @@ void RunTasks(const GemmOps& ops, size_t count, size_t m, size_t n, size_t k, Th
   const auto wanted = static_cast<size_t>(threads.size()) * 4;
   const size_t panel_tasks = threads.size() == 1 ? 1 : std::min(panels, CeilDiv(wanted, count * row_tasks));
   const size_t per_matrix = row_tasks * panel_tasks;
-  const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k + 1) / static_cast<double>(per_matrix);
+  const double work =
+      static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k + 1) / static_cast<double>(per_matrix);
   const auto grain = static_cast<int64_t>(std::max(1.0, kMinTaskWork / work));
   threads.ParallelFor(static_cast<int64_t>(count * per_matrix), grain, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
@@ -128,8 +129,8 @@ class MatMul final : public Kernel {
             a.shape(), " and ", b.shape());
     const Shape a_shape = a.rank() == 1 ? Shape{1, a.dim(0)} : a.shape();
     const int64_t b_rows = b.dim(b.rank() >= 2 ? b.rank() - 2 : 0);
-    Require(a_shape[a_shape.rank() - 1] == b_rows, ErrorCode::kInvalidArgument, "MatMul of ", a.shape(), " and ", b.shape(),
-            ": ", a_shape[a_shape.rank() - 1], " columns against ", b_rows, " rows");
+    Require(a_shape[a_shape.rank() - 1] == b_rows, ErrorCode::kInvalidArgument, "MatMul of ", a.shape(), " and ",
+            b.shape(), ": ", a_shape[a_shape.rank() - 1], " columns against ", b_rows, " rows");
     const PackedStack stack = constant_rank_ != 0 ? constant_b_ : PackNow(ops_, AsMatrices(b), false, context);
 
     const Shape a_batch = WithoutLast(a_shape, 2);
@@ -144,8 +145,8 @@ class MatMul final : public Kernel {
  private:
   static Tensor AsMatrices(const Tensor& b) { return b.rank() == 1 ? b.Reshaped({b.dim(0), 1}) : b; }
 
-  void Multiply(const float* a, const Shape& a_shape, const Shape& a_batch, const PackedStack& stack, const Shape& batch,
-                float* out, ThreadPool& threads) const {
+  void Multiply(const float* a, const Shape& a_shape, const Shape& a_batch, const PackedStack& stack,
+                const Shape& batch, float* out, ThreadPool& threads) const {
     auto m = static_cast<size_t>(a_shape[a_shape.rank() - 2]);
     auto count = static_cast<size_t>(batch.elements());
     const bool one_b = stack.batch.elements() == 1;
@@ -189,13 +190,13 @@ class Gemm final : public Kernel {
   void Run(KernelContext& context) const override {
     const Tensor& a = context.Input(0);
     const Tensor& b = context.Input(1);
-    Require(a.rank() == 2 && b.rank() == 2, ErrorCode::kInvalidArgument, "Gemm needs matrices, not ", a.shape(), " and ",
-            b.shape());
+    Require(a.rank() == 2 && b.rank() == 2, ErrorCode::kInvalidArgument, "Gemm needs matrices, not ", a.shape(),
+            " and ", b.shape());
     const int64_t m = a.dim(transpose_a_ ? 1 : 0);
     const int64_t k = a.dim(transpose_a_ ? 0 : 1);
     const int64_t n = b.dim(transpose_b_ ? 0 : 1);
-    Require(b.dim(transpose_b_ ? 1 : 0) == k, ErrorCode::kInvalidArgument, "Gemm of ", a.shape(), transpose_a_ ? "ᵀ" : "",
-            " and ", b.shape(), transpose_b_ ? "ᵀ" : "", ": the inner extents differ");
+    Require(b.dim(transpose_b_ ? 1 : 0) == k, ErrorCode::kInvalidArgument, "Gemm of ", a.shape(),
+            transpose_a_ ? "ᵀ" : "", " and ", b.shape(), transpose_b_ ? "ᵀ" : "", ": the inner extents differ");
     const PackedStack stack = constant_b_.data != nullptr ? constant_b_ : PackNow(ops_, b, transpose_b_, context);
     Tensor& out = context.Output(0, DType::kFloat32, {m, n});
 
@@ -230,7 +231,8 @@ class Gemm final : public Kernel {
     const auto rows = static_cast<size_t>(c.rank() >= 2 ? c.dim(c.rank() - 2) : 1);
     const auto columns = static_cast<size_t>(c.rank() >= 1 ? c.dim(c.rank() - 1) : 1);
     Require(c.rank() <= 2 && (rows == 1 || rows == call.m) && (columns == 1 || columns == call.n),
-            ErrorCode::kInvalidArgument, "Gemm cannot broadcast C of shape ", c.shape(), " to [", call.m, ", ", call.n, "]");
+            ErrorCode::kInvalidArgument, "Gemm cannot broadcast C of shape ", c.shape(), " to [", call.m, ", ", call.n,
+            "]");
     const float* bias = Scaled(c, context);
     if (rows == call.m && columns == call.n && rows != 1) {
       call.epilogue.residual = bias;

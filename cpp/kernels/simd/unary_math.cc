@@ -54,20 +54,20 @@ struct SigmoidOp {
   }
 };
 
-/// Below 1: x · P(x²). Above: 1 - e^Q(x), since erfc is close to an exponential there; from 4 on erf is 1 in float32. P and Q
-/// are Chebyshev fits made in higher precision.
+/// Below 1: x · P(x²). Above: 1 - e^Q(x), since erfc is close to an exponential there; from 4 on erf is 1 in float32. P
+/// and Q are Chebyshev fits made in higher precision.
 struct ErfOp {
   static HWY_INLINE V Apply(D d, V x) {
     const V one = hn::Set(d, 1.0f);
     const V a = hn::Abs(x);
-    const V small = hn::Mul(x, Horner(d, hn::Mul(x, x),
-                                      {-9.673590284364764e-06f, 0.00011268253729213029f, -0.0008484396385028958f,
-                                       0.005221053492277861f, -0.026865437626838684f, 0.11283782869577408f,
-                                       -0.37612637877464294f, 1.128379225730896f}));
+    const V small = hn::Mul(
+        x, Horner(d, hn::Mul(x, x),
+                  {-9.673590284364764e-06f, 0.00011268253729213029f, -0.0008484396385028958f, 0.005221053492277861f,
+                   -0.026865437626838684f, 0.11283782869577408f, -0.37612637877464294f, 1.128379225730896f}));
     const V q = Horner(d, hn::Min(a, hn::Set(d, 4.0f)),
-                       {-4.986727830669224e-08f, 2.7258386126050027e-06f, -5.63469402550254e-05f, 0.0006519366288557649f,
-                        -0.004943775478750467f, 0.026818113401532173f, -0.11063101887702942f, -0.6313521265983582f,
-                        -1.130462408065796f, 0.00036744691897183657f});
+                       {-4.986727830669224e-08f, 2.7258386126050027e-06f, -5.63469402550254e-05f,
+                        0.0006519366288557649f, -0.004943775478750467f, 0.026818113401532173f, -0.11063101887702942f,
+                        -0.6313521265983582f, -1.130462408065796f, 0.00036744691897183657f});
     const V large = hn::CopySign(hn::Sub(one, hn::Exp(d, q)), x);
     return hn::IfThenElse(hn::IsNaN(x), x, hn::IfThenElse(hn::Lt(a, one), small, large));
   }
@@ -111,7 +111,7 @@ namespace {
 // Elements below which another thread does not pay.
 constexpr int64_t kGrain = 16384;
 
-template <FloatLoop UnaryMathOps::*kLoop>
+template <FloatLoop UnaryMathOps::* kLoop>
 std::unique_ptr<Kernel> MakeUnary(const NodeSpec& node) {
   if (node.InputDType(0) != DType::kFloat32) return nullptr;
   return MakeKernel([loop = UnaryMathOpsFor(node.target).*kLoop](KernelContext& context) {

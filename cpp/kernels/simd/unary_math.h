@@ -8,8 +8,8 @@ namespace onnxforge::simd {
 /// y[i] = f(x[i]) for n floats; x and y may be the same.
 using FloatLoop = void (*)(const float* x, float* y, size_t n);
 
-/// The transcendental functions of one instruction set. Largest errors in units of the last place: exp 1, log 4, tanh 4,
-/// sigmoid 4, erf 3; NaN stays NaN, and infinities give the limits.
+/// The transcendental functions of one instruction set. Largest errors in units of the last place: exp 1, log 4, tanh
+/// 4, sigmoid 4, erf 3; NaN stays NaN, and infinities give the limits.
 struct UnaryMathOps {
   FloatLoop exp;
   FloatLoop log;

@@ -13,9 +13,9 @@
 namespace onnxforge {
 
 /// What an attribute may hold, except a graph: bodies belong to ir::Node.
-using AttributeValue = std::variant<int64_t, float, std::string, Tensor, SparseTensor, Type, std::vector<int64_t>,
-                                    std::vector<float>, std::vector<std::string>, std::vector<Tensor>,
-                                    std::vector<SparseTensor>, std::vector<Type>>;
+using AttributeValue =
+    std::variant<int64_t, float, std::string, Tensor, SparseTensor, Type, std::vector<int64_t>, std::vector<float>,
+                 std::vector<std::string>, std::vector<Tensor>, std::vector<SparseTensor>, std::vector<Type>>;
 
 /// A node's attributes by name. Reading one as another type than it has is an error that names the attribute.
 class Attributes {

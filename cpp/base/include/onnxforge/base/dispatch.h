@@ -31,32 +31,58 @@ using Join = typename JoinLists<A, B>::type;
 
 template <typename T>
 inline constexpr DType kDTypeOf = DType::kUndefined;
-template <> inline constexpr DType kDTypeOf<float> = DType::kFloat32;
-template <> inline constexpr DType kDTypeOf<double> = DType::kFloat64;
-template <> inline constexpr DType kDTypeOf<uint8_t> = DType::kUInt8;
-template <> inline constexpr DType kDTypeOf<int8_t> = DType::kInt8;
-template <> inline constexpr DType kDTypeOf<uint16_t> = DType::kUInt16;
-template <> inline constexpr DType kDTypeOf<int16_t> = DType::kInt16;
-template <> inline constexpr DType kDTypeOf<uint32_t> = DType::kUInt32;
-template <> inline constexpr DType kDTypeOf<int32_t> = DType::kInt32;
-template <> inline constexpr DType kDTypeOf<uint64_t> = DType::kUInt64;
-template <> inline constexpr DType kDTypeOf<int64_t> = DType::kInt64;
-template <> inline constexpr DType kDTypeOf<std::string> = DType::kString;
-template <> inline constexpr DType kDTypeOf<bool> = DType::kBool;
-template <> inline constexpr DType kDTypeOf<Float16> = DType::kFloat16;
-template <> inline constexpr DType kDTypeOf<BFloat16> = DType::kBFloat16;
-template <> inline constexpr DType kDTypeOf<std::complex<float>> = DType::kComplex64;
-template <> inline constexpr DType kDTypeOf<std::complex<double>> = DType::kComplex128;
-template <> inline constexpr DType kDTypeOf<Float8E4M3FN> = DType::kFloat8E4M3FN;
-template <> inline constexpr DType kDTypeOf<Float8E4M3FNUZ> = DType::kFloat8E4M3FNUZ;
-template <> inline constexpr DType kDTypeOf<Float8E5M2> = DType::kFloat8E5M2;
-template <> inline constexpr DType kDTypeOf<Float8E5M2FNUZ> = DType::kFloat8E5M2FNUZ;
-template <> inline constexpr DType kDTypeOf<Float8E8M0> = DType::kFloat8E8M0;
-template <> inline constexpr DType kDTypeOf<Float4E2M1> = DType::kFloat4E2M1;
-template <> inline constexpr DType kDTypeOf<Int4> = DType::kInt4;
-template <> inline constexpr DType kDTypeOf<UInt4> = DType::kUInt4;
-template <> inline constexpr DType kDTypeOf<Int2> = DType::kInt2;
-template <> inline constexpr DType kDTypeOf<UInt2> = DType::kUInt2;
+template <>
+inline constexpr DType kDTypeOf<float> = DType::kFloat32;
+template <>
+inline constexpr DType kDTypeOf<double> = DType::kFloat64;
+template <>
+inline constexpr DType kDTypeOf<uint8_t> = DType::kUInt8;
+template <>
+inline constexpr DType kDTypeOf<int8_t> = DType::kInt8;
+template <>
+inline constexpr DType kDTypeOf<uint16_t> = DType::kUInt16;
+template <>
+inline constexpr DType kDTypeOf<int16_t> = DType::kInt16;
+template <>
+inline constexpr DType kDTypeOf<uint32_t> = DType::kUInt32;
+template <>
+inline constexpr DType kDTypeOf<int32_t> = DType::kInt32;
+template <>
+inline constexpr DType kDTypeOf<uint64_t> = DType::kUInt64;
+template <>
+inline constexpr DType kDTypeOf<int64_t> = DType::kInt64;
+template <>
+inline constexpr DType kDTypeOf<std::string> = DType::kString;
+template <>
+inline constexpr DType kDTypeOf<bool> = DType::kBool;
+template <>
+inline constexpr DType kDTypeOf<Float16> = DType::kFloat16;
+template <>
+inline constexpr DType kDTypeOf<BFloat16> = DType::kBFloat16;
+template <>
+inline constexpr DType kDTypeOf<std::complex<float>> = DType::kComplex64;
+template <>
+inline constexpr DType kDTypeOf<std::complex<double>> = DType::kComplex128;
+template <>
+inline constexpr DType kDTypeOf<Float8E4M3FN> = DType::kFloat8E4M3FN;
+template <>
+inline constexpr DType kDTypeOf<Float8E4M3FNUZ> = DType::kFloat8E4M3FNUZ;
+template <>
+inline constexpr DType kDTypeOf<Float8E5M2> = DType::kFloat8E5M2;
+template <>
+inline constexpr DType kDTypeOf<Float8E5M2FNUZ> = DType::kFloat8E5M2FNUZ;
+template <>
+inline constexpr DType kDTypeOf<Float8E8M0> = DType::kFloat8E8M0;
+template <>
+inline constexpr DType kDTypeOf<Float4E2M1> = DType::kFloat4E2M1;
+template <>
+inline constexpr DType kDTypeOf<Int4> = DType::kInt4;
+template <>
+inline constexpr DType kDTypeOf<UInt4> = DType::kUInt4;
+template <>
+inline constexpr DType kDTypeOf<Int2> = DType::kInt2;
+template <>
+inline constexpr DType kDTypeOf<UInt2> = DType::kUInt2;
 
 using WideFloats = TypeList<float, double>;
 using HalfFloats = TypeList<Float16, BFloat16>;

@@ -39,7 +39,8 @@ enum class DType : uint8_t {
 };
 
 /// Bytes of one element in a Tensor's memory. Types below eight bits take one byte each in memory (the value in the low
-/// bits, sign-extended for the signed ones), as ml_dtypes arrays do; only files pack them. kString elements are std::string.
+/// bits, sign-extended for the signed ones), as ml_dtypes arrays do; only files pack them. kString elements are
+/// std::string.
 size_t ElementSize(DType dtype);
 
 /// Bits of one element in a file's raw data: 2, 4, 8, …; 0 for kString and kUndefined.
@@ -51,9 +52,9 @@ std::string_view DTypeName(DType dtype);
 /// The inverse of DTypeName; kUndefined for an unknown name.
 DType DTypeFromName(std::string_view name);
 
-bool IsValid(DType dtype);        // a member of the enum other than kUndefined
-bool IsFloating(DType dtype);     // every real floating-point type, float4 to float64
-bool IsInteger(DType dtype);      // signed or unsigned, two to 64 bits; not bool
+bool IsValid(DType dtype);     // a member of the enum other than kUndefined
+bool IsFloating(DType dtype);  // every real floating-point type, float4 to float64
+bool IsInteger(DType dtype);   // signed or unsigned, two to 64 bits; not bool
 bool IsSignedInteger(DType dtype);
 
 std::ostream& operator<<(std::ostream& out, DType dtype);

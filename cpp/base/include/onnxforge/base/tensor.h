@@ -19,8 +19,8 @@ using Storage = std::shared_ptr<void>;
 /// Every allocation of the library is aligned to a cache line, which is also the widest vector register.
 inline constexpr size_t kAlignment = 64;
 
-/// `bytes` of uninitialised memory aligned to kAlignment. Fails with kInvalidArgument, naming the size, when there is not
-/// that much.
+/// `bytes` of uninitialised memory aligned to kAlignment. Fails with kInvalidArgument, naming the size, when there is
+/// not that much.
 Storage AllocateStorage(size_t bytes);
 
 /// A dense row-major tensor. Copying shares the memory; nothing copies elements behind the caller's back.
@@ -109,10 +109,12 @@ template <typename T>
 std::vector<T> Tensor::To() const {
   std::vector<T> out;
   out.reserve(static_cast<size_t>(elements_));
-  Dispatch<Join<Numbers, Join<TypeList<bool>, SmallIntegers>>>(dtype_, "conversion to a list of numbers", [&](auto tag) {
-    const auto* p = data<typename decltype(tag)::type>();
-    for (int64_t i = 0; i < elements_; ++i) out.push_back(static_cast<T>(p[i]));
-  });
+  Dispatch<Join<Numbers, Join<TypeList<bool>, SmallIntegers>>>(dtype_, "conversion to a list of numbers",
+                                                               [&](auto tag) {
+                                                                 const auto* p = data<typename decltype(tag)::type>();
+                                                                 for (int64_t i = 0; i < elements_; ++i)
+                                                                   out.push_back(static_cast<T>(p[i]));
+                                                               });
   return out;
 }
 

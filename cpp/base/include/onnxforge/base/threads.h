@@ -37,8 +37,8 @@ class ThreadPool {
   int size() const;
 
   /// Splits [0, n) into chunks of at least `grain` iterations and calls `body(begin, end)` for each, on all threads;
-  /// returns when every chunk is done. The first exception thrown by a chunk is rethrown here. May be called from several
-  /// threads at once and from inside a chunk (then it runs serially).
+  /// returns when every chunk is done. The first exception thrown by a chunk is rethrown here. May be called from
+  /// several threads at once and from inside a chunk (then it runs serially).
   void ParallelFor(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> body);
 
  private:

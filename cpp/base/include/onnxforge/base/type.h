@@ -23,9 +23,9 @@ struct Type {
   enum class Kind { kUnknown, kTensor, kSequence, kOptional, kMap, kSparseTensor };
 
   Kind kind = Kind::kUnknown;
-  DType dtype = DType::kUndefined;          // tensors and sparse tensors: of the elements; maps: of the keys
-  std::optional<std::vector<Dim>> shape;    // tensors and sparse tensors; nullopt when not even the rank is known
-  std::shared_ptr<const Type> element;      // sequences, optionals, and the value of maps
+  DType dtype = DType::kUndefined;        // tensors and sparse tensors: of the elements; maps: of the keys
+  std::optional<std::vector<Dim>> shape;  // tensors and sparse tensors; nullopt when not even the rank is known
+  std::shared_ptr<const Type> element;    // sequences, optionals, and the value of maps
 
   static Type Tensor(DType dtype);
   static Type Tensor(DType dtype, const Shape& shape);

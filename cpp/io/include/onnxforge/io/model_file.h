@@ -16,7 +16,8 @@ namespace onnxforge::io {
 using HasKernelFn = std::function<bool(std::string_view domain, std::string_view op_type, int since_version)>;
 
 struct SaveOptions {
-  /// Tensors of at least this many bytes go to `<file name>.data` beside the model; 0 keeps everything in the model file.
+  /// Tensors of at least this many bytes go to `<file name>.data` beside the model; 0 keeps everything in the model
+  /// file.
   size_t external_data_threshold = 0;
 };
 
@@ -29,16 +30,17 @@ struct Summary {
   int64_t ir_version = 0;
   std::string producer;
   std::vector<std::pair<std::string, int64_t>> opsets;
-  std::vector<Io> inputs;   // without those that are initialisers
+  std::vector<Io> inputs;  // without those that are initialisers
   std::vector<Io> outputs;
-  std::vector<std::pair<std::string, int64_t>> operators;  // "domain::Op" (or "Op") → how often, bodies included, most frequent first
+  std::vector<std::pair<std::string, int64_t>>
+      operators;  // "domain::Op" (or "Op") → how often, bodies included, most frequent first
   int64_t nodes = 0;
-  int64_t parameters = 0;       // elements of all initialisers
+  int64_t parameters = 0;  // elements of all initialisers
   int64_t parameter_bytes = 0;
 };
 
-/// An ONNX model as it stands in its file. Immutable: what changes it returns another one. Tensor data is shared with the
-/// bytes it was read from; external data is memory-mapped read-only.
+/// An ONNX model as it stands in its file. Immutable: what changes it returns another one. Tensor data is shared with
+/// the bytes it was read from; external data is memory-mapped read-only.
 class ModelFile {
  public:
   /// Fails with kIo (cannot read) or kInvalidModel (not a model: says at which byte and why as far as is known).
@@ -46,7 +48,8 @@ class ModelFile {
   /// `base_dir`: where external data is looked for; empty when there is none.
   static ModelFile FromBytes(Span<const char> bytes, const std::string& base_dir = "");
 
-  /// ONNX's checker, and ours for what it lets through. `full` also runs strict shape inference. Fails with kInvalidModel.
+  /// ONNX's checker, and ours for what it lets through. `full` also runs strict shape inference. Fails with
+  /// kInvalidModel.
   void Check(bool full) const;
   /// ONNX's shape inference. `strict` fails on a contradiction; otherwise what can be inferred is kept.
   ModelFile InferShapes(bool strict, bool data_propagation) const;
@@ -57,9 +60,9 @@ class ModelFile {
   std::string Serialize() const;
   Summary Summarize() const;
 
-  /// The graph a session is built from: local functions and operators without a kernel expanded to their function bodies,
-  /// shapes inferred, initialisers that inputs shadow resolved, bodies' captures made explicit. An operator that has
-  /// neither kernel nor body is kUnsupported, naming operator, domain, version, node and the model's opset.
+  /// The graph a session is built from: local functions and operators without a kernel expanded to their function
+  /// bodies, shapes inferred, initialisers that inputs shadow resolved, bodies' captures made explicit. An operator
+  /// that has neither kernel nor body is kUnsupported, naming operator, domain, version, node and the model's opset.
   ir::Model ToIr(const HasKernelFn& has_kernel) const;
 
  private:

@@ -10,8 +10,8 @@
 
 namespace onnxforge {
 
-/// Makes a kernel for one node, or returns null when it does not cover this node (a SIMD kernel asked for a dtype it does
-/// not have): the next tier is asked then. The last tier fails instead, saying what it cannot do.
+/// Makes a kernel for one node, or returns null when it does not cover this node (a SIMD kernel asked for a dtype it
+/// does not have): the next tier is asked then. The last tier fails instead, saying what it cannot do.
 using KernelFactory = std::unique_ptr<Kernel> (*)(const NodeSpec& node);
 
 /// Kernels by (domain, operator, since_version). The default domain is "".
