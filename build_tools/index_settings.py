@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from unearth import PackageFinder
+
 from build_tools.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
     from build_tools.host import System
 
-DEFAULT_INDEX = "https://pypi.org/simple"
-"""The public index, which pip and uv ask when nothing else is set."""
+DEFAULT_INDEX = PackageFinder().sources[0]["url"].rstrip("/")
+"""The public index, which pip and uv ask when nothing else is set; unearth knows it too."""
 
 # The standard library has it since Python 3.11; tomli is the same module for 3.10.
 _toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
