@@ -39,7 +39,7 @@ std::string GraphBuilder::Unique(const std::string& wanted) {
 
 ir::ValueId GraphBuilder::Capture(GraphBuilder& owner, ir::ValueId id) {
   if (this == &owner || !id.valid()) return id;
-  Require(outer_ != nullptr, ErrorCode::kInternal, "a capture from a graph that is not around");
+  if (outer_ == nullptr) Fail(ErrorCode::kInternal, "a capture from a graph that is not around");
   const ir::ValueId outer_id = outer_->Capture(owner, id);
   const auto [it, is_new] = captured_.emplace(outer_id, ir::ValueId());
   if (!is_new) return it->second;

@@ -319,8 +319,11 @@ void Frame::Run(std::vector<Value>& inputs, std::vector<Value>& captured, std::v
                 OutputAllocator* outer) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     Value& slot = values_[static_cast<size_t>(plan_.inputs[i])];
-    slot = inputs[i].has_value() ? std::move(inputs[i]) : Read(plan_.defaults[i]);
-    inputs[i] = Value();
+    if (inputs[i].has_value()) {
+      slot = std::exchange(inputs[i], Value());
+    } else {
+      slot = Read(plan_.defaults[i]);
+    }
   }
   for (size_t i = 0; i < captured.size(); ++i) {
     values_[static_cast<size_t>(plan_.captures[i])] = std::move(captured[i]);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "reference/activation_functions.h"
@@ -243,10 +244,11 @@ struct Classifier {
         ++votes[duels.back() > 0 ? i : j];
       }
     }
-    if (prob_a.empty())
-      scores = duels;
-    else
+    if (prob_a.empty()) {
+      scores = std::move(duels);
+    } else {
       Probabilities(duels, scores);
+    }
     return static_cast<size_t>(std::max_element(votes.begin(), votes.end()) - votes.begin());
   }
 

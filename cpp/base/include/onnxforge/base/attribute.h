@@ -64,7 +64,8 @@ const T& Attributes::Get(std::string_view name) const {
 
 template <typename T>
 T Attributes::Get(std::string_view name, T fallback) const {
-  return Has(name) ? Get<T>(name) : fallback;
+  if (Has(name)) return Get<T>(name);
+  return fallback;
 }
 
 }  // namespace onnxforge
