@@ -79,9 +79,9 @@ def magika() -> Iterator[Case]:
     """A content-type classifier over 2048 bytes, from the project's pinned test data."""
     command = [sys.executable, "-m", "build_tools", "fetch", "magika", "--json"]
     tree = Path(
-        json.loads(subprocess.run(command, check=True, capture_output=True).stdout)[0]["tree"]
+        json.loads(subprocess.run(command, check=True, capture_output=True).stdout)[0]["source"]
     )
-    path = next(tree.rglob("standard_v3_3/model.onnx"))
+    path = next(tree.rglob("model.onnx"))
     rng = np.random.default_rng(0)
     yield Case(
         name="magika", path=path, feeds={"bytes": rng.integers(0, 257, (1, 2048), dtype=np.int32)}
