@@ -62,6 +62,7 @@ void BindErrors(py::module_& module) {
   classes.io = NewClass(module, "ModelIOError", "A file could not be read or written.", with_base(PyExc_OSError));
   classes.internal =
       NewClass(module, "InternalError", "A bug in onnxforge; please report it.", with_base(PyExc_RuntimeError));
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): pybind11 calls it with a pointer by value
   py::register_exception_translator([](std::exception_ptr pointer) {
     try {
       if (pointer) std::rethrow_exception(pointer);

@@ -153,7 +153,7 @@ py::object FromTensor(const Tensor& tensor) {
   if (tensor.elements() == 0) return Numpy().attr("empty")(py::tuple(py::cast(shape)), py::arg("dtype") = dtype);
   auto owner = std::make_unique<Storage>(tensor.storage());
   const py::capsule base(owner.get(), [](void* p) { delete static_cast<Storage*>(p); });
-  owner.release();
+  static_cast<void>(owner.release());  // the capsule owns it now
   return py::array(dtype, std::move(shape), {}, tensor.raw(), base);
 }
 

@@ -104,7 +104,7 @@ std::string DiagnoseModelBytes(Span<const char> bytes) {
       return StrCat("it looks like ", signature.meaning);
     }
   }
-  const std::string problem = FieldWalk(bytes).Run();
+  std::string problem = FieldWalk(bytes).Run();
   if (!problem.empty()) return problem;
   return "a field inside it is malformed, or messages are nested deeper than protobuf's limit of 100";
 }

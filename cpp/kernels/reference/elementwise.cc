@@ -18,8 +18,11 @@ void RunUnary(KernelContext& context, DType dtype, UnaryLoop loop) {
 
 void RunBinary(KernelContext& context, const Tensor& a, const Tensor& b, DType dtype, BinaryLoop loop,
                std::initializer_list<size_t> in_place) {
-  const Tensor left = a;  // taking an input's memory for the output may invalidate the reference
+  // Taking an input's memory for the output may invalidate the references.
+  // NOLINTBEGIN(performance-unnecessary-copy-initialization)
+  const Tensor left = a;
   const Tensor right = b;
+  // NOLINTEND(performance-unnecessary-copy-initialization)
   const Shape shape = BroadcastShapes(left.shape(), right.shape());
   Tensor& y = context.OutputInPlace(0, dtype, shape, in_place);
   const StridedPlan plan = BroadcastPlan({&left.shape(), &right.shape()}, shape);
