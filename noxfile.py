@@ -43,6 +43,13 @@ def build(session: nox.Session) -> None:
 
 
 @nox.session
+def onnx(session: nox.Session) -> None:
+    """Build and prove upstream's own onnx package: any release, Python and protobuf; -- --help."""
+    prepare(session, "builder")
+    session.run("python", "-m", "build_tools", "onnx", *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Build, install the wheel and run every test, C++ and Python; -- goes to pytest."""
     prepare(session, "tests")

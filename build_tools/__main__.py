@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from build_tools.config import Group, fields_of, settings
 from build_tools.console import make_console
 from build_tools.context import Context
 from build_tools.errors import (
@@ -60,8 +61,8 @@ class Verb:
     summary: str
     """One line for the list of verbs."""
 
-    fields: tuple[str, ...] | None = None
-    """The settings its command line takes; None: all."""
+    fields: tuple[str, ...] = ()
+    """The settings its command line takes."""
 
     function: str = "main"
     """The function to call, beside the module's ``add_arguments``."""
@@ -75,9 +76,20 @@ _COMPILING = (
     *("build_dir", *_SOURCES, *_SHOWN),
 )
 
+_UPSTREAM = fields_of(Group.UPSTREAM)
+
 VERBS: tuple[Verb, ...] = (
     Verb(
-        "build", "build_tools.build", "Fetch, build and prove the wheel, and run a model with it."
+        "build",
+        "build_tools.build",
+        "Fetch, build and prove the wheel, and run a model with it.",
+        tuple(entry.name for entry in settings() if entry.name not in _UPSTREAM),
+    ),
+    Verb(
+        "onnx",
+        "build_tools.onnx_cli",
+        "Build upstream's onnx package, any release, for any Python, and prove it.",
+        (*_COMPILING, *_UPSTREAM, "out_dir", "repair", "smoke", "force"),
     ),
     Verb(
         "develop",

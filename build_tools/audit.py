@@ -45,6 +45,9 @@ class Expectation:
     repaired: bool
     """Whether it was made self-contained and given its final platform tag."""
 
+    any_content: bool = False
+    """Whether the package may hold files of every kind: upstream's has headers and test data."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlatformPolicy:
@@ -130,7 +133,9 @@ def _prove(
         yield prove_self_contained(binaries, policy)
     if policy:
         yield prove_platform_tag(wheel.platforms, policy)
-    yield prove_content(wheel.members, wheel.dist_info, expected.package)
+    yield prove_content(
+        wheel.members, wheel.dist_info, expected.package, any_content=expected.any_content
+    )
     yield _all_true("RECORD is true of every file", wheel.record_problems(), _members(wheel))
     yield _all_true("name, version and tags agree", wheel.name_problems(), wheel.path.name)
 
@@ -199,10 +204,14 @@ def prove_platform_tag(claimed: tuple[str, ...], policy: PlatformPolicy) -> Proo
     )
 
 
-def prove_content(members: Iterable[str], dist_info: str, package: str) -> Proof:
+def prove_content(
+    members: Iterable[str], dist_info: str, package: str, *, any_content: bool = False
+) -> Proof:
     """There is one package, its metadata, its vendored libraries, and no stray file."""
     folders = {package, dist_info, f"{package}.libs"}
-    stray = sorted(name for name in members if not _belongs(PurePosixPath(name), folders))
+    stray = sorted(
+        name for name in members if not _belongs(PurePosixPath(name), folders, any_content)
+    )
     return Proof(
         claim=f"it holds the package {package} and its metadata, nothing else",
         evidence=f"stray: {_some(stray)}" if stray else f"{len(list(members))} files",
@@ -243,13 +252,14 @@ def _own(folder: str) -> bool:
     return bool(_OWN_FOLDER.match(folder))
 
 
-def _belongs(member: PurePosixPath, folders: set[str]) -> bool:
+def _belongs(member: PurePosixPath, folders: set[str], any_content: bool) -> bool:
     top = member.parts[0]
     if top not in folders or len(member.parts) < 2 or ".." in member.parts:
         return False
     in_package = not top.endswith((".dist-info", ".libs"))
     return (
-        not in_package
+        any_content
+        or not in_package
         or is_library(member.name)
         or member.suffix in _PACKAGE_SUFFIXES
         or (member.name == "py.typed")

@@ -49,6 +49,7 @@ class Group(str, Enum):
 
     TOOLCHAIN = "compiler and tools"
     PROTOBUF = "protobuf and ONNX"
+    UPSTREAM = "upstream's onnx package"
     SOURCES = "where the sources come from"
     RESULT = "what is made, and where"
     OUTPUT = "what is shown"
@@ -127,6 +128,15 @@ class BuildConfig:
     onnx_version: str = _setting("1.23.2", Group.PROTOBUF, metavar="VERSION")
     """The ONNX release whose C++ library is linked."""
 
+    python: tuple[str, ...] = _setting((), Group.UPSTREAM, metavar="VERSION|PATH")
+    """A Python to build upstream's package for: a version (3.12, 3.13t) or the path of an
+    interpreter. May be given several times. Not given: the one that runs the builder."""
+
+    protobuf_runtime: str | None = _setting(None, Group.UPSTREAM, metavar="RANGE")
+    """The Python protobufs that the wheel shall work with, e.g. '>=3.20.2'. It is written into the
+    wheel's Requires-Dist and proved with the lowest and the highest of them. Not given: what the
+    release itself requires."""
+
     archives: tuple[Path, ...] = _setting((), Group.SOURCES, metavar="DIR")
     """A folder with source archives; files are known by their sha256, under any name. May be given
     several times; the environment's list is written like PATH. All places add up."""
@@ -177,3 +187,8 @@ def field_docs() -> Mapping[str, str]:
 def settings() -> tuple[dataclasses.Field[Any], ...]:
     """Return the declared settings in the order of the manual."""
     return dataclasses.fields(BuildConfig)
+
+
+def fields_of(group: Group) -> tuple[str, ...]:
+    """Return the names of the settings of one section."""
+    return tuple(entry.name for entry in settings() if entry.metadata["group"] is group)

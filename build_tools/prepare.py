@@ -113,7 +113,7 @@ class Prepared:
 
 def prepare(resolved: Resolved, context: Context) -> Prepared:
     """Find the compiler and the tools, fetch or build the libraries; everything is recorded."""
-    site = _settle(resolved, context)
+    site = settle(resolved, context)
     try:
         protobuf = provide_protobuf(site)
         onnx = provide_onnx(site, protobuf)
@@ -123,7 +123,7 @@ def prepare(resolved: Resolved, context: Context) -> Prepared:
     return Prepared(site=site, protobuf=protobuf, onnx=onnx, highway=highway)
 
 
-def _settle(resolved: Resolved, context: Context) -> Site:
+def settle(resolved: Resolved, context: Context) -> Site:
     """Settle everything that comes before the first library."""
     config, host, record = resolved.config, context.host, context.record
     asked_by = resolved.origins["compiler"]

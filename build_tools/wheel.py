@@ -55,14 +55,14 @@ def make_wheel(plan: WheelPlan, into: Path, log: Path, cmake: CMakeBuild, contex
         said = context.runner.stream(
             _command(plan, into, cmake, context),
             log=log,
-            on_line=lambda line: _show(line, step),
+            on_line=lambda line: show_progress(line, step),
             cwd=plan.source_dir,
             env=_environment(plan, cmake),
         )
     context.record.compiled("onnxforge", last_run(plan.build_dir, before))
     made = sorted(into.glob("*.whl"))
     if not said.ok or len(made) != 1:
-        raise failure(_kind_of_failure(said, log), "wheel: compile and pack", said, log)
+        raise backend_failure("wheel: compile and pack", said, log)
     return made[0]
 
 
@@ -96,14 +96,16 @@ def _environment(plan: WheelPlan, cmake: CMakeBuild) -> dict[str, str]:
     )
 
 
-def _show(line: str, step: RunningStep) -> None:
+def show_progress(line: str, step: RunningStep) -> None:
+    """Advance a step by a line of Ninja's, whoever has started Ninja."""
     if found := PROGRESS.match(line):
         done, total, detail = found.groups()
         step.advance(int(done), int(total), detail)
 
 
-def _kind_of_failure(said: Result, log: Path) -> type[BuilderError]:
+def backend_failure(what: str, said: Result, log: Path) -> BuilderError:
+    """Return the error for a build backend that failed, by what failed inside it."""
     text = said.stdout + tail(log, 400)
     if "FAILED:" in text or "ninja: build stopped" in text:
-        return CompileError
-    return ConfigureError if "CMake Error" in text else WheelError
+        return failure(CompileError, what, said, log)
+    return failure(ConfigureError if "CMake Error" in text else WheelError, what, said, log)

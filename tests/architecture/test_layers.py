@@ -26,13 +26,14 @@ BUILDER_LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "durations", "ninja_log", "advice", "process", "cgroups", "host"}),
     frozenset({"record", "cmake_args", "config", "context", "storage"}),
     frozenset({"sources", "console"}),
-    frozenset({"toolchain", "tools", "jobs", "cmake"}),
+    frozenset({"toolchain", "tools", "jobs", "cmake", "interpreters"}),
     frozenset({"pins", "unpack", "index_settings", "transfer", "index", "fetch", "cache"}),
     frozenset({"binaries", "symbols", "probes", "recipe"}),
     frozenset({"protobuf", "onnx", "prepare"}),
     frozenset({"inputs", "wheel_file", "wheel", "audit", "repair", "smoke", "smoke_program"}),
     frozenset({"timeline", "report_page", "report"}),
-    frozenset({"build", "develop", "cache_cli", "fetch_cli"}),
+    frozenset({"upstream"}),
+    frozenset({"build", "onnx_cli", "develop", "cache_cli", "fetch_cli"}),
     frozenset({"__main__"}),
 )
 

@@ -17,6 +17,13 @@ VERIFIED = {
     ("onnx", "1.14.1"): "70903afe163643bd71195c78cedcc3f4fa05a2af651fd950ef3acbb15175b2d1",
     ("onnx", "1.17.0"): "48ca1a91ff73c1d5e3ea2eef20ae5d0e709bb8a2355ed798ffc2169753013fd3",
     ("onnx", "1.23.2"): "008cb0467b2bbee41448acc7da8b6f4e704624cb0d327a2d5adafc7ce19bc5b8",
+    ("onnx", "1.15.0"): "b18461a7d38f286618ca2a6e78062a2a9c634ce498e631e708a8041b00094825",
+    ("onnx", "1.16.2"): "b33a282b038813c4b69e73ea65c2909768e8dd6cc10619b70632335daf094646",
+    ("onnx", "1.18.0"): "3d8dbf9e996629131ba3aa1afd1d8239b660d1f830c6688dd7e03157cccd6b9c",
+    ("onnx", "1.19.1"): "737524d6eb3907d3499ea459c6f01c5a96278bb3a0f2ff8ae04786fb5d7f1ed5",
+    ("onnx", "1.20.1"): "ded16de1df563d51fbc1ad885f2a426f814039d8b5f4feb77febe09c0295ad67",
+    ("onnx", "1.21.0"): "4d8b67d0aaec5864c87633188b91cc520877477ec0254eda122bef8be43cd764",
+    ("onnx", "1.22.0"): "ef40c0aaf0b643857ea9306fc7eddce17eaf9fb0407e4801f1fc5758443a38e0",
     ("highway", "1.3.0"): "07b3c1ba2c1096878a85a31a5b9b3757427af963b1141ca904db2f9f4afe0bc2",
     ("magika", "1.0.3"): "938d8e033953f2ddeb8c35dc423aa289ca116bfa7a71a778f6e77460f9025803",
 }
@@ -78,7 +85,10 @@ def test_protobuf_3_21_12_can_be_had_from_an_index():
 
 
 def test_versions_are_ordered_as_versions():
-    assert load_pins().versions("onnx") == ("1.23.2", "1.17.0", "1.14.1", "1.13.1")
+    versions = load_pins().versions("onnx")
+    assert versions[:2] == ("1.23.2", "1.22.0")
+    assert versions[-2:] == ("1.14.1", "1.13.1")
+    assert versions.index("1.20.1") < versions.index("1.19.1")
 
 
 def test_kinds_are_told_apart():

@@ -1,0 +1,168 @@
+"""What differs between upstream's releases, as data: one row for a range of releases.
+
+The facts are read from each release's CMakeLists.txt, setup.py, pyproject.toml and published
+wheels. What all of them have in common stands in ``make``: the lite protobuf runtime, which every
+published wheel links, and C++17, which all of them compile as.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from build_tools.errors import PinError
+
+# setuptools still has setuptools.command.develop's old options and distutils for these.
+_SETUPTOOLS = "setuptools==75.8.2"
+_NEW_SETUPTOOLS = "setuptools==80.9.0"
+_STUBS = "protobuf==3.20.3"
+"""What upstream's plugin for type stubs runs on while protoc is older than 4.25."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Upstream's own tests of a range of releases."""
+
+    folder: str
+    """Where they lie in the source distribution; empty: it carries none in Python."""
+
+    requires: tuple[str, ...] = ()
+    """What they need beside the wheel and pytest."""
+
+    ignored: tuple[str, ...] = ()
+    """Test files that are left out, each with what it would need."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """How a range of releases is built."""
+
+    range: SpecifierSet
+    """The releases."""
+
+    pythons: SpecifierSet
+    """The Python versions it can be built and used on."""
+
+    because: str
+    """What sets the bounds of ``pythons``."""
+
+    binding: str
+    """What its Python binding is written with: "pybind11" or "nanobind"."""
+
+    build_requires: tuple[str, ...]
+    """What its build backend runs on; exact versions."""
+
+    configure: dict[str, str] = field(default_factory=dict)
+    """Cache entries that its CMakeLists.txt needs with today's CMake and Python."""
+
+    suite: Suite
+    """Its own tests."""
+
+
+_POLICY = {"CMAKE_POLICY_VERSION_MINIMUM": "3.5"}
+"""CMake 4 refuses projects that ask for less; 1.13 to 1.16.0 and the pybind11 they carry do."""
+
+_UNITY = {"ONNX_USE_UNITY_BUILD": "ON"}
+"""Upstream's own switch, since 1.16.1: the library's files are compiled in groups."""
+
+_PYBIND11 = "pybind11==2.13.6"
+"""In place of the older one that 1.13 to 1.17 carry: it knows every Python up to 3.13."""
+_TESTS = ("parameterized==0.9.0", "Pillow")
+
+RELEASES: tuple[Release, ...] = (
+    Release(
+        range=SpecifierSet(">=1.13.1,<1.14"),
+        pythons=SpecifierSet(">=3.7,<3.13"),
+        because="its Python code uses what NumPy 2.1, the first for Python 3.13, has removed",
+        binding="pybind11",
+        build_requires=(_SETUPTOOLS, "wheel==0.45.1", "pytest-runner==6.0.1", _STUBS, _PYBIND11),
+        configure=_POLICY,
+        suite=Suite(folder=""),
+    ),
+    Release(
+        range=SpecifierSet(">=1.14,<1.15"),
+        pythons=SpecifierSet(">=3.7,<3.13"),
+        because="its Python code uses what NumPy 2.1, the first for Python 3.13, has removed",
+        binding="pybind11",
+        build_requires=(_SETUPTOOLS, "wheel==0.45.1", "pytest-runner==6.0.1", _STUBS, _PYBIND11),
+        configure=_POLICY,
+        suite=Suite(folder=""),
+    ),
+    Release(
+        range=SpecifierSet(">=1.15,<1.16.1"),
+        pythons=SpecifierSet(">=3.8"),
+        because="its pyproject.toml",
+        binding="pybind11",
+        build_requires=(_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
+        configure=_POLICY,
+        suite=Suite(folder="onnx/test", requires=_TESTS),
+    ),
+    Release(
+        range=SpecifierSet(">=1.16.1,<1.18"),
+        pythons=SpecifierSet(">=3.8"),
+        because="its pyproject.toml",
+        binding="pybind11",
+        build_requires=(_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
+        configure={**_POLICY, **_UNITY},
+        suite=Suite(folder="onnx/test", requires=_TESTS),
+    ),
+    Release(
+        range=SpecifierSet(">=1.18,<1.20"),
+        pythons=SpecifierSet(">=3.9"),
+        because="its pyproject.toml",
+        binding="pybind11",
+        build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
+        configure=_UNITY,
+        suite=Suite(folder="onnx/test", requires=_TESTS),
+    ),
+    Release(
+        range=SpecifierSet(">=1.20,<1.21"),
+        pythons=SpecifierSet(">=3.10"),
+        because="its pyproject.toml",
+        binding="nanobind",
+        build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, "nanobind==2.8.0"),
+        configure=_UNITY,
+        suite=Suite(folder="onnx/test", requires=_TESTS),
+    ),
+    Release(
+        range=SpecifierSet(">=1.21,<1.22"),
+        pythons=SpecifierSet(">=3.10"),
+        because="its pyproject.toml",
+        binding="nanobind",
+        build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, "nanobind==2.10.2"),
+        configure=_UNITY,
+        suite=Suite(folder="onnx/test", requires=_TESTS),
+    ),
+    Release(
+        range=SpecifierSet(">=1.22,<1.23"),
+        pythons=SpecifierSet(">=3.10"),
+        because="its pyproject.toml",
+        binding="nanobind",
+        build_requires=("scikit-build-core==0.11.6", _STUBS, "nanobind==2.12.0"),
+        configure=_UNITY,
+        suite=Suite(folder="onnx/test", requires=_TESTS),
+    ),
+    Release(
+        range=SpecifierSet(">=1.23"),
+        pythons=SpecifierSet(">=3.10"),
+        because="its pyproject.toml",
+        binding="nanobind",
+        build_requires=("scikit-build-core==0.11.6", _STUBS, "nanobind==2.15.0"),
+        configure=_UNITY,
+        suite=Suite(folder="tests/python", requires=(*_TESTS, "packaging")),
+    ),
+)
+
+
+def release_of(version: str) -> Release:
+    """Return the row for a release; raises PinError for one that is not known."""
+    for release in RELEASES:
+        if release.range.contains(Version(version)):
+            return release
+    raise PinError(
+        f"it is not known how onnx {version} is built",
+        looked=[f"known: {', '.join(str(release.range) for release in RELEASES)}"],
+        fix="ask for 1.13.1 or a later release",
+    )
