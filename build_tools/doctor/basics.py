@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_tools.doctor.facts import Basics, Folder, Source
+from build_tools.doctor.packages import manager
 from build_tools.errors import PinError
 from build_tools.pins import load_pins
 from build_tools.storage import sha256_of
@@ -52,6 +53,7 @@ def basics(
         sources=sources(config),
         python_headers=headers if headers.is_file() else None,
         foreign_headers=tuple(foreign_headers(host)),
+        package_manager=manager(host),
         upstream=upstream,
     )
 
@@ -86,14 +88,14 @@ def describe_folder(role: str, path: Path) -> Folder:
     return Folder(role=role, path=absolute, free=free, problem=problem)
 
 
-def sources(config: BuildConfig) -> tuple[Source, ...] | str:
+def sources(config: BuildConfig) -> tuple[Source, ...] | PinError:
     """Return the sources that a build needs and where each is on this machine."""
     pins = load_pins()
     try:
         protobuf = pins.pin("protobuf", config.protobuf_version)
         needed = [protobuf, pins.pin("onnx", config.onnx_version), pins.pin("highway")]
     except PinError as error:
-        return str(error)
+        return error
     if config.smoke:
         needed.append(pins.pin("magika"))
     return tuple(_source(pin, pins, config) for pin in needed)

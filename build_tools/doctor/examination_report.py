@@ -63,18 +63,20 @@ def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]
     return table
 
 
-def _finding(finding: Finding) -> Text:
-    text = Text("\n")
-    text.append(f"{finding.severity}: ", style=_STYLES[finding.severity])
-    text.append(finding.what)
-    text.append(f" [{finding.check}]", style="dim")
-    text.append(f"\n    seen: {finding.evidence}")
+def _finding(finding: Finding) -> RenderableType:
+    head = Text("\n")
+    head.append(f"{finding.severity}: ", style=_STYLES[finding.severity])
+    head.append(finding.what)
+    head.append(f" [{finding.check}]", style="dim")
+    details = Table.grid(padding=(0, 1))
+    details.add_column(style="dim", justify="right", min_width=8)
+    details.add_column(overflow="fold")
+    details.add_row("seen:", Text(finding.evidence))
     if finding.spared:
-        text.append(f"\n    nox -s build is spared: {finding.spared}")
-    for command in finding.fix:
-        text.append("\n    fix: ")
-        text.append(command, style="bold")
-    return text
+        details.add_row("spared:", Text(f"nox -s build, because {finding.spared}"))
+    for at, command in enumerate(finding.fix):
+        details.add_row("" if at else "fix:", Text(command, style="bold"))
+    return Group(head, details)
 
 
 def _outcomes(diagnosis: Diagnosis) -> Iterator[tuple[str, ...]]:

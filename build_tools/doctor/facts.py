@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from build_tools.cmake_args import cmake_definitions
 from build_tools.config import Linkage
 from build_tools.doctor.releases import release_of
+from build_tools.probes import CxxRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from build_tools.binaries import FileKind
     from build_tools.config import BuildConfig
     from build_tools.doctor.releases import Release
+    from build_tools.errors import BuilderError, PinError
     from build_tools.host import Host
     from build_tools.jobs import JobPlan
     from build_tools.pins import Pin
@@ -86,8 +88,8 @@ class Basics:
     folders: tuple[Folder, ...]
     """The folders that are written to."""
 
-    sources: tuple[Source, ...] | str
-    """What is compiled; a text: why that cannot be said (a release that is not pinned)."""
+    sources: tuple[Source, ...] | PinError
+    """What is compiled; an error: one of it is not pinned."""
 
     python_headers: Path | None
     """Python.h of the builder's Python; None: it is not there."""
@@ -95,6 +97,9 @@ class Basics:
     foreign_headers: tuple[str, ...] = ()
     """Folders with protobuf's headers that the environment puts before all others, with who does
     it: "CPATH: /opt/conda/include"."""
+
+    package_manager: str = ""
+    """What installs packages here, e.g. "apt"; empty where that is not known."""
 
     upstream: bool = False
     """Whether upstream's own way to build is judged instead of ``nox -s build``."""
@@ -246,8 +251,8 @@ class LibraryFound:
     not_pic: str = ""
     """Why a static one cannot go into a shared object, in the linker's words; empty: it can."""
 
-    runtime: str = ""
-    """The C++ runtime it was compiled for, where that is not the compiler's."""
+    runtime: CxxRuntime = CxxRuntime.UNKNOWN
+    """The C++ run time that it was compiled for."""
 
     abseil: str = ""
     """The abseil release that it refers to, e.g. "20240722"; empty: none."""
@@ -430,11 +435,11 @@ class Facts(Basics):
     compilers: tuple[Assessed | Rejected, ...] = ()
     """Every compiler, described and probed."""
 
-    toolchain_problem: str = ""
-    """Why no compiler can be used; empty: one can."""
+    no_toolchain: BuilderError | None = None
+    """Why no compiler can be used; None: one can."""
 
-    tools_problem: str = ""
-    """Why CMake or Ninja cannot be used as they would be; empty: they can."""
+    no_tools: BuilderError | None = None
+    """Why CMake or Ninja cannot be used as they would be; None: they can."""
 
     programs: tuple[Program, ...] = ()
     """Every CMake, Ninja and Make, in the order of PATH."""
@@ -474,6 +479,9 @@ class Facts(Basics):
 
     apple: AppleFacts | None = None
     """What only macOS has."""
+
+    runtime: CxxRuntime = CxxRuntime.UNKNOWN
+    """The C++ run time that the compiler compiles for."""
 
     owners: Mapping[Path, str] = field(default_factory=dict)
     """The package or environment of each file that was asked about."""

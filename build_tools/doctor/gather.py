@@ -16,9 +16,9 @@ from build_tools.doctor.cmake_finds import cmake_finds
 from build_tools.doctor.extensions import extensions
 from build_tools.doctor.facts import AppleFacts, Facts, Trouble, WindowsFacts
 from build_tools.doctor.hurry import COMPILE_SECONDS, Hurried
-from build_tools.errors import BuilderError
+from build_tools.errors import BuilderError, PinError
 from build_tools.jobs import plan_jobs
-from build_tools.probes import Bench
+from build_tools.probes import Bench, CxxRuntime, compiler_runtime
 from build_tools.recipe import REPOSITORY
 from build_tools.toolchain.choose import assess, choose
 from build_tools.toolchain.describe import describe
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from build_tools.doctor.facts import (
         Basics,
         CMakeFinds,
+        LibraryFound,
         Program,
         ProtobufFound,
         PythonFound,
@@ -101,13 +102,15 @@ class _Survey:
 
     def facts(self, providers: Providers) -> Facts:
         """Ask everything, the slowest questions first."""
-        candidates, no_search = self._now("which compilers there are", self._candidates, ((), ""))
+        candidates, no_search = self._now("which compilers there are", self._candidates, ((), None))
         assessing = [self._assessing(candidate) for candidate in candidates]
         bench = self._now("the compiler for probes", lambda: self._bench(candidates), None)
         roots = self._now("where a protobuf may be", self._roots, ())
         surveying = [self._surveying(root, bench) for root in roots]
+        libraries = [self._library_asking(root, bench) for root in roots]
+        runtime = self._later("the C++ run time", lambda: _runtime(bench), CxxRuntime.UNKNOWN)
         asking = [self._asking_python(*entry) for entry in pythons.candidates(self._host)]
-        tools, no_tools = self._now("CMake and Ninja", self._tools, (None, ""))
+        tools, no_tools = self._now("CMake and Ninja", self._tools, (None, None))
         finding = self._later("what CMake finds", lambda: self._finds(tools, bench), None)
         programs_asked = self._asking_programs()
         sources = self._basics(None, tools).sources
@@ -122,12 +125,13 @@ class _Survey:
         gathered = Facts(
             **_shallow(self._basics(toolchain, tools)),
             compilers=compilers,
-            toolchain_problem=none_usable,
-            tools_problem=no_tools,
+            no_toolchain=none_usable,
+            no_tools=no_tools,
             programs=_got(programs_asked),
             pythons=found_pythons,
             target=targeting.result(),
-            protobufs=_got(surveying),
+            protobufs=_put_together(surveying, libraries),
+            runtime=runtime.result(),
             cmake_finds=finding.result(),
             abseils=tuple(machine.abseils(root.root for root in roots)),
             reaches=_got(reaching),
@@ -149,6 +153,20 @@ class _Survey:
             return next(assess([candidate], self._host, self._compiling, cache_dir))
 
         return self._later(f"what {candidate.cxx} can do", ask, None)
+
+    def _library_asking(self, root: Root, bench: Bench | None) -> list[Future[LibraryFound | None]]:
+        """Ask every library of one folder; the first of each linkage says the version."""
+        paths = self._now(
+            f"the libraries in {root.root}", lambda: protobufs.libraries(root, self._host), ()
+        )
+
+        def asking(path: Path, *, first: bool) -> Callable[[], LibraryFound | None]:
+            return lambda: protobufs.library(path, bench, ask_version=first)
+
+        return [
+            self._later(f"what {path} is", asking(path, first=at < len(Linkage)), None)
+            for at, path in enumerate(paths)
+        ]
 
     def _surveying(self, root: Root, bench: Bench | None) -> Future[ProtobufFound | None]:
         config = self._resolved.config
@@ -181,8 +199,8 @@ class _Survey:
             for kind, path in found
         ]
 
-    def _reaching(self, sources: tuple[Source, ...] | str) -> list[Future[Reach | None]]:
-        needed = () if isinstance(sources, str) else sources
+    def _reaching(self, sources: tuple[Source, ...] | PinError) -> list[Future[Reach | None]]:
+        needed = () if isinstance(sources, PinError) else sources
         config = self._resolved.config
         asking = self._now(
             "where sources come from",
@@ -191,12 +209,12 @@ class _Survey:
         )
         return [self._later("whether a host answers", question, None) for question in asking]
 
-    def _candidates(self) -> tuple[tuple[Candidate, ...], str]:
+    def _candidates(self) -> tuple[tuple[Candidate, ...], BuilderError | None]:
         config, origins = self._resolved.config, self._resolved.origins
         try:
-            return tuple(search(self._host, config.compiler, origins["compiler"])), ""
+            return tuple(search(self._host, config.compiler, origins["compiler"])), None
         except BuilderError as error:
-            return (), str(error)
+            return (), error
 
     def _bench(self, candidates: Sequence[Candidate]) -> Bench | None:
         """Return the bench with the first compiler that answers; the probes of it come later."""
@@ -221,11 +239,11 @@ class _Survey:
     def _roots(self) -> tuple[Root, ...]:
         return protobufs.candidates(self._resolved, self._host)
 
-    def _tools(self) -> tuple[Tools | None, str]:
+    def _tools(self) -> tuple[Tools | None, BuilderError | None]:
         try:
-            return find_tools(self._resolved.config, self._host, self._asking), ""
+            return find_tools(self._resolved.config, self._host, self._asking), None
         except BuilderError as error:
-            return None, str(error)
+            return None, error
 
     def _finds(self, tools: Tools | None, bench: Bench | None) -> CMakeFinds | None:
         if tools is None:
@@ -256,14 +274,14 @@ class _Survey:
         return replace(known, extensions=tuple(extensions(known.site_packages)))
 
     def _choose(
-        self, compilers: Sequence[Assessed | Rejected], no_search: str
-    ) -> tuple[Toolchain | None, str]:
-        if no_search:
+        self, compilers: Sequence[Assessed | Rejected], no_search: BuilderError | None
+    ) -> tuple[Toolchain | None, BuilderError | None]:
+        if no_search is not None:
             return None, no_search
         try:
-            return choose(compilers, flags_of(self._host.environ, FLAG_VARIABLES)), ""
+            return choose(compilers, flags_of(self._host.environ, FLAG_VARIABLES)), None
         except BuilderError as error:
-            return None, str(error)
+            return None, error
 
     def _basics(self, toolchain: Toolchain | None, tools: Tools | None) -> Basics:
         config, origins = self._resolved.config, self._resolved.origins
@@ -292,6 +310,18 @@ def _got(waiting: Sequence[Future[_T | None]]) -> tuple[_T, ...]:
     """Return the answers in order, without those that there are none of."""
     answers = (future.result() for future in waiting)
     return tuple(answer for answer in answers if answer is not None)
+
+
+def _put_together(
+    surveying: Sequence[Future[ProtobufFound | None]],
+    libraries: Sequence[Sequence[Future[LibraryFound | None]]],
+) -> tuple[ProtobufFound, ...]:
+    pairs = ((one.result(), _got(others)) for one, others in zip(surveying, libraries, strict=True))
+    return tuple(replace(found, libraries=parts) for found, parts in pairs if found is not None)
+
+
+def _runtime(bench: Bench | None) -> CxxRuntime:
+    return CxxRuntime.UNKNOWN if bench is None else compiler_runtime(bench)
 
 
 def _shallow(basics: Basics) -> dict[str, Any]:

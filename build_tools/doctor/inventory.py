@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from build_tools.durations import size
+from build_tools.errors import PinError
 from build_tools.toolchain.model import Assessed
 
 if TYPE_CHECKING:
@@ -175,8 +176,8 @@ def _machine(facts: Facts) -> Iterator[Row]:
 
 
 def _sources(facts: Facts) -> Iterator[Row]:
-    if isinstance(facts.sources, str):
-        yield (facts.sources.splitlines()[0], "not pinned", "")
+    if isinstance(facts.sources, PinError):
+        yield (facts.sources.what, "not pinned", "")
         return
     for source in facts.sources:
         for entry in (source, *source.substitutes):

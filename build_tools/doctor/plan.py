@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from build_tools.config import Linkage
+from build_tools.errors import PinError
 from build_tools.protobuf.choose import choose
 from build_tools.protobuf.provide import what_is_wanted
 from build_tools.record import Decision
@@ -52,7 +53,7 @@ def _ours(facts: Facts) -> Iterator[Decision]:
         reason="it follows from the library",
         source="probe",
     )
-    if not isinstance(facts.sources, str):
+    if not isinstance(facts.sources, PinError):
         for source in facts.sources[1:]:
             asked_by = origins["onnx_version"] if source.pin.name == "onnx" else ""
             yield _source(facts, source, asked_by)
@@ -61,8 +62,8 @@ def _ours(facts: Facts) -> Iterator[Decision]:
 def _compiler(facts: Facts) -> Decision:
     toolchain = facts.toolchain
     if toolchain is None:
-        why = facts.toolchain_problem.splitlines()[:1] or ["there is none"]
-        return Decision(subject="compiler", choice=_NOBODY, reason=why[0], source="probe")
+        why = facts.no_toolchain.what if facts.no_toolchain else "there is none"
+        return Decision(subject="compiler", choice=_NOBODY, reason=why, source="probe")
     return Decision(
         subject="compiler",
         choice=toolchain.compiler.label,
@@ -82,7 +83,7 @@ def _installed(choice: Choice, chosen: Description) -> Decision:
 
 def _protobuf(facts: Facts) -> Decision:
     """Return the decision for a protobuf of our own."""
-    if facts.config.protobuf_root is not None or isinstance(facts.sources, str):
+    if facts.config.protobuf_root is not None or isinstance(facts.sources, PinError):
         reason = "the one that was asked for cannot be used"
         return Decision(subject="protobuf", choice=_NOBODY, reason=reason, source="probe")
     made = _source(facts, facts.sources[0], facts.resolved.origins["protobuf_version"])

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_tools.binaries import FileKind, identify
+from build_tools.binaries import FileKind, glance
 from build_tools.doctor.facts import Program
 from build_tools.errors import LinkageError
 from build_tools.process import RC_NOT_EXECUTABLE, RC_NOT_FOUND, RC_TIMEOUT
@@ -85,9 +85,9 @@ def why_silent(said: Result, machine: str, host: Host) -> str:
 def _file_facts(path: Path) -> tuple[bool, str]:
     """Return whether a file is a Python script, and the processor it is for."""
     try:
-        found = identify(path)
-        with found.real.open("rb") as source:
+        kind, machine = glance(path)
+        with path.open("rb") as source:
             first = source.readline(200)
     except (LinkageError, OSError):
         return False, ""
-    return found.kind is FileKind.SCRIPT and b"python" in first, found.machine
+    return kind is FileKind.SCRIPT and b"python" in first, machine

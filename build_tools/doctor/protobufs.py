@@ -13,7 +13,6 @@ from build_tools.binaries import identify
 from build_tools.config import Linkage
 from build_tools.doctor import programs
 from build_tools.doctor.facts import LibraryFound, ProtobufFound
-from build_tools.errors import LinkageError
 from build_tools.protobuf.describe import describe, find_files
 from build_tools.protobuf.search import candidates as named_candidates
 
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 
 _ABSEIL = re.compile(rb"absl\d*lts_(\d{8})")
 _MSVC_RUNTIME = re.compile(rb"RuntimeLibrary=(\w+)")
-_STD_STRING_VIEW = b"basic_string_view"
-_ABSL_STRING_VIEW = re.compile(rb"absl\d*(?:lts_\d{8}\d*)?11string_view")
+# As they stand in mangled names, behind their length.
+_STD_STRING_VIEW, _ABSL_STRING_VIEW = b"17basic_string_view", b"11string_view"
 
 
 def candidates(resolved: Resolved, host: Host) -> tuple[Candidate, ...]:
@@ -46,35 +45,36 @@ def candidates(resolved: Resolved, host: Host) -> tuple[Candidate, ...]:
     ]
 
 
+def libraries(candidate: Candidate, host: Host) -> tuple[Path, ...]:
+    """Return the protobuf libraries in one folder, the full ones first: they say the version."""
+    files = [find_files(candidate.root, linkage, host) for linkage in Linkage]
+    found = [*(entry.library for entry in files), *(entry.lite_library for entry in files)]
+    return tuple(path for path in found if path is not None)
+
+
 def survey(
     candidate: Candidate, host: Host, runner: Runner, bench: Bench | None, *, thorough: bool
 ) -> ProtobufFound | None:
-    """Return the parts of a protobuf in one folder; None where there are none.
+    """Return the parts of a protobuf in one folder, without its libraries; None: there are none.
 
     ``thorough``: also what ``nox -s build`` would say of it, with every probe it makes.
     """
-    files = {linkage: find_files(candidate.root, linkage, host) for linkage in Linkage}
-    either = files[Linkage.STATIC]
-    headers = probes.headers_version(either.include_dir) if either.include_dir else None
-    libraries = [
-        path for entry in files.values() for path in (entry.lite_library, entry.library) if path
-    ]
-    if not (either.protoc or libraries or (headers and headers.ok)):
+    files = find_files(candidate.root, Linkage.STATIC, host)
+    headers = probes.headers_version(files.include_dir) if files.include_dir else None
+    if not (files.protoc or libraries(candidate, host) or (headers and headers.ok)):
         return None
-    protoc = (
-        programs.ask("protoc", either.protoc, candidate.origin, host, runner)
-        if (either.protoc)
-        else None
-    )
+    protoc = None
+    if files.protoc:
+        protoc = programs.ask("protoc", files.protoc, candidate.origin, host, runner)
+        protoc = replace(protoc, version=_release(protoc.version))
     hangs = protoc is not None and protoc.problem.startswith("it was still running")
-    found = tuple(_library(path, bench) for path in libraries)
     return ProtobufFound(
         root=candidate.root,
         origin=candidate.origin,
-        protoc=replace(protoc, version=_release(protoc.version)) if protoc else None,
-        include_dir=either.include_dir,
+        protoc=protoc,
+        include_dir=files.include_dir,
         header_version=headers.value if headers else "",
-        libraries=found,
+        libraries=(),
         descriptions=tuple(_described(candidate, host, bench)) if thorough and not hangs else (),
     )
 
@@ -85,31 +85,30 @@ def _described(candidate: Candidate, host: Host, bench: Bench | None) -> Iterato
             yield describe(candidate, linkage, host, bench)
 
 
-def _library(path: Path, bench: Bench | None) -> LibraryFound:
+def library(path: Path, bench: Bench | None, *, ask_version: bool) -> LibraryFound:
     """Describe one library by its file, and by what the linker says where there is a compiler."""
-    try:
-        found = identify(path)
-    except LinkageError as error:
-        raise OSError(str(error)) from error
+    found = identify(path)
     assert found.linkage is not None
-    names = _names_in(found.real)
-    library = LibraryFound(
-        path=path, linkage=found.linkage, kind=found.kind, machine=found.machine, **names
+    described = LibraryFound(
+        path=path,
+        linkage=found.linkage,
+        kind=found.kind,
+        machine=found.machine,
+        runtime=probes.library_runtime(path),
+        **_names_in(found.real),
     )
-    return library if bench is None else _probed(library, bench)
+    return described if bench is None else _probed(described, bench, ask_version=ask_version)
 
 
-def _probed(library: LibraryFound, bench: Bench) -> LibraryFound:
-    not_pic = runtime = ""
+def _probed(library: LibraryFound, bench: Bench, *, ask_version: bool) -> LibraryFound:
+    not_pic = version = ""
     if library.linkage is Linkage.STATIC:
         pic = probes.position_independent(library.path, bench)
         not_pic = "" if pic.ok else pic.evidence
-    same = probes.same_runtime(library.path, bench)
-    if not same.ok:
-        runtime = same.value
     # A library that refers to abseil cannot be linked without it, and then says nothing.
-    version = "" if library.abseil or runtime else probes.library_version(library.path, bench).value
-    return replace(library, not_pic=not_pic, runtime=runtime, version=version)
+    if ask_version and not library.abseil:
+        version = probes.library_version(library.path, bench).value
+    return replace(library, not_pic=not_pic, version=version)
 
 
 def _names_in(file: Path) -> dict[str, str]:
@@ -118,7 +117,7 @@ def _names_in(file: Path) -> dict[str, str]:
         return {}
     with file.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as text:
         abseil, msvc = _ABSEIL.search(text), _MSVC_RUNTIME.search(text)
-        own = _ABSL_STRING_VIEW.search(text) is not None
+        own = text.find(_ABSL_STRING_VIEW) >= 0
         standard = text.find(_STD_STRING_VIEW) >= 0
         return {
             "abseil": abseil.group(1).decode() if abseil else "",

@@ -81,9 +81,14 @@ def _interpreters(folder: Path) -> list[Path]:
     try:
         names = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
         # "python3" before "python3.11": the name that people type.
-        return sorted((path for path in names if path.is_file()), key=lambda path: len(path.name))
+        found = sorted((path for path in names if path.is_file()), key=lambda path: len(path.name))
     except OSError:
         return []
+    versions = folder.parent / "versions"
+    if folder.name != "shims" or not versions.is_dir():
+        return found
+    # pyenv: scripts that look for the version that is set; most of them find that it is not.
+    return [*found[:1], *sorted(versions.glob("*/bin/python3"))]
 
 
 def _identity(path: Path) -> Path:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from build_tools.cmake_args import cmake_definitions
+from build_tools.cmake_args import cmake_definitions, split_cmake_args
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from build_tools.doctor.facts import Basics, Facts
+    from build_tools.errors import BuilderError
 
 _OLDEST_POLICY, _REMOVED_BY = Version("3.5"), Version("4")
 _POLICY = "CMAKE_POLICY_VERSION_MINIMUM"
@@ -108,23 +109,28 @@ def _lost_on_the_way(text: str, facts: Facts) -> Iterator[Finding]:
     """Yield what POSIX's rules, which every backend goes by, make of CMAKE_ARGS."""
     if not text:
         return
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        yield fatal(
-            f"CMAKE_ARGS cannot be taken apart: {error}",
-            f"CMAKE_ARGS={text}",
-            """export CMAKE_ARGS='"-DNAME=a value" -DOTHER=1'""",
-        )
+    refused = facts.resolved.refused
+    if refused is not None and about_cmake_args(refused):
+        yield fatal(refused.what, f"CMAKE_ARGS={text}", *refused.fix)
         return
-    ours = facts.config.cmake_args
-    if facts.resolved.refused is None and _plain(words) != _plain(ours):
+    words = shlex.split(text)
+    if refused is None and _plain(words) != _plain(_of_environment(facts, text)):
         yield fatal(
             f"CMAKE_ARGS becomes {' '.join(map(repr, words))} on its way to CMake",
             f"CMAKE_ARGS={text}; POSIX's rules eat backslashes and keep quotation marks together",
             "set CMAKE_ARGS=-DNAME=C:/folder  (no quotation marks around it all, forward slashes)",
             spared="it takes CMAKE_ARGS apart by the rules of the system, and hands CMake a file",
         )
+
+
+def about_cmake_args(error: BuilderError) -> bool:
+    """Say whether a refused setting is CMAKE_ARGS, which has a check of its own."""
+    return error.what.startswith("CMAKE_ARGS ")
+
+
+def _of_environment(facts: Facts, text: str) -> tuple[str, ...]:
+    """Return what we make of CMAKE_ARGS, without what the other places add."""
+    return split_cmake_args(text, backslash_is_literal=facts.host.system == "windows")
 
 
 def _plain(words: list[str] | tuple[str, ...]) -> list[str]:
@@ -172,10 +178,9 @@ def _script(facts: Facts) -> Iterator[Finding]:
 
 
 def _silent_tools(facts: Facts) -> Iterator[Finding]:
-    if facts.tools_problem:
-        lines = facts.tools_problem.splitlines()
-        said = "; ".join(line.strip(" -") for line in lines[1:]) or lines[0]
-        yield fatal(lines[0], said, "nox -s build  (without --cmake and --ninja)")
+    error = facts.no_tools
+    if error is not None:
+        yield fatal(error.what, "; ".join(error.looked), *error.fix)
     for program in facts.programs:
         if program.problem and not program.is_script:
             yield note(f"{program.path} does not say its version", program.problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from build_tools.doctor.checks.cmake import about_cmake_args
 from build_tools.doctor.model import Check, Finding, fatal, warning
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def _refused(facts: Facts) -> Iterator[Finding]:
     error = facts.resolved.refused
-    if error is not None:
+    if error is not None and not about_cmake_args(error):
         yield fatal(error.what, "; ".join(error.looked) or "the settings", *error.fix)
     for text in facts.resolved.warnings:
         yield warning(text, "the environment", "unset it, or correct its name")

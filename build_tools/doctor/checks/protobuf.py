@@ -9,6 +9,7 @@ from packaging.version import InvalidVersion, Version
 from build_tools.binaries import FileKind
 from build_tools.config import Linkage
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
+from build_tools.doctor.packages import PROTOBUF, install
 from build_tools.protobuf.choose import FIRST_WITH_ABSEIL
 
 if TYPE_CHECKING:
@@ -47,9 +48,7 @@ def _wanted(facts: Facts, library: LibraryFound) -> bool:
 
 def _not_pic(facts: Facts) -> Iterator[Finding]:
     taken = facts.taken_library
-    for library in facts.libraries():
-        if not library.not_pic:
-            continue
+    for library in _one_of_each(facts):
         what = f"{library.path} is not position independent"
         shared = "ONNX_USE_PROTOBUF_SHARED_LIBS=ON"
         beside = f"CMAKE_ARGS=-D{shared} pip install --no-binary onnx onnx"
@@ -60,8 +59,14 @@ def _not_pic(facts: Facts) -> Iterator[Finding]:
             others = (_CUSTOM,) if custom else (beside,)
             yield fatal(what, library.not_pic, _USE_OURS, *others, spared=_OWN)
         else:
-            use = f"nothing to do; it would fail with --protobuf-root {_root_of(facts, library)}"
-            yield note(f"{what}; it is not used", library.not_pic, use)
+            would = f"it would fail with --protobuf-root {_root_of(facts, library)}"
+            yield note(f"{what}; it is not used, and {would}", library.not_pic)
+
+
+def _one_of_each(facts: Facts) -> Iterator[LibraryFound]:
+    """Yield the archives that cannot be linked in: of a full and a lite one the full one."""
+    for found in facts.protobufs:
+        yield from [library for library in found.libraries if library.not_pic][:1]
 
 
 def _root_of(facts: Facts, library: LibraryFound) -> Path:
@@ -209,13 +214,13 @@ def _missing(facts: Facts) -> Iterator[Finding]:
     said = "CMake's FindProtobuf finds " + "; ".join(
         f"{name}: {path or 'nothing'}" for name, path in parts.items()
     )
-    install = "apt-get install protobuf-compiler libprotobuf-dev"
+    commands = install(PROTOBUF, facts.package_manager)
     if not release.own_protobuf:
         what = f"ONNX {facts.config.onnx_version} never builds protobuf, and there is no usable one"
-        yield fatal(what, said, _USE_OURS, install, spared=_OWN)
+        yield fatal(what, said, _USE_OURS, *commands, spared=_OWN)
     elif len(missing) < len(parts):
         what = f"the protobuf of this machine is incomplete: no {' and no '.join(missing)}"
-        yield warning(what, said, _USE_OURS, install, spared=_OWN)
+        yield warning(what, said, _USE_OURS, *commands, spared=_OWN)
 
 
 def _named_is_unusable(facts: Facts) -> Iterator[Finding]:

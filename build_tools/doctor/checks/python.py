@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
+from build_tools.doctor.packages import PYTHON_HEADERS, install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ def _headers(facts: Facts) -> Iterator[Finding]:
         yield fatal(
             f"the headers of {target.path} ({target.version}) are missing",
             f"{target.include_dir}/Python.h: no such file",
-            *_install(target.version),
+            *_install(facts, target.version),
             spared="it builds for the Python that runs it",
         )
     yield from _others(facts)
@@ -60,17 +61,14 @@ def _own_headers(basics: Basics) -> Iterator[Finding]:
         yield fatal(
             f"the headers of the Python that the wheel is made for are missing ({python.version})",
             f"{python.include_dir}/Python.h: no such file",
-            *_install(python.version),
+            *_install(basics, python.version),
         )
 
 
-def _install(version: str) -> tuple[str, ...]:
+def _install(basics: Basics, version: str) -> tuple[str, ...]:
     minor = ".".join(version.split(".")[:2])
-    return (
-        f"apt-get install python{minor}-dev",
-        f"dnf install python{minor}-devel",
-        "uv python install  (those Pythons come with their headers)",
-    )
+    commands = install(PYTHON_HEADERS, basics.package_manager, minor)
+    return (*commands, f"uv python install {minor}  (it comes with its headers)")
 
 
 def _distutils(facts: Facts) -> Iterator[Finding]:
@@ -123,7 +121,8 @@ def _why_no_wheel(facts: Facts) -> str:
 
 def fits(abi: str, wheels: tuple[str, ...]) -> bool:
     """Say whether one of the wheels is for a Python with this ABI."""
-    if f"{abi}-{abi}" in wheels or f"{abi}-{abi}m" in wheels:
+    interpreter = abi.removesuffix("t")
+    if f"{interpreter}-{abi}" in wheels or f"{abi}-{abi}m" in wheels:
         return True
     if abi.endswith("t") or not abi[3:].isdigit():
         return False  # the stable ABI does not cover Pythons without the lock

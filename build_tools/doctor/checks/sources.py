@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
+from build_tools.errors import PinError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,13 +14,12 @@ if TYPE_CHECKING:
 
 
 def _not_pinned(basics: Basics) -> Iterator[Finding]:
-    if isinstance(basics.sources, str):
-        lines = basics.sources.splitlines()
-        looked = "; ".join(line.strip(" -") for line in lines[1:])
+    if isinstance(basics.sources, PinError):
+        error = basics.sources
         yield fatal(
-            lines[0],
-            looked or lines[0],
-            "nox -s build  (without --onnx-version and --protobuf-version)",
+            error.what,
+            "; ".join(error.looked),
+            *error.fix[:1],
             "nox -s doctor -- --upstream --onnx-version …  (judges upstream's own way to build it)",
         )
 
@@ -32,7 +32,7 @@ def _pins(facts: Facts) -> Iterator[Finding]:
 def _missing(basics: Basics) -> tuple[Source, ...]:
     return (
         ()
-        if isinstance(basics.sources, str)
+        if isinstance(basics.sources, PinError)
         else tuple(source for source in basics.sources if not source.usable)
     )
 

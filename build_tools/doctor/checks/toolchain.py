@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
+from build_tools.doctor.packages import ABSEIL, COMPILER, install
 from build_tools.doctor.releases import known_bad
+from build_tools.probes import CxxRuntime
 from build_tools.toolchain.model import Assessed, Family
 
 if TYPE_CHECKING:
@@ -13,16 +15,15 @@ if TYPE_CHECKING:
 
     from build_tools.doctor.facts import Basics, Facts
 
-_INSTALL = ("apt-get install g++", "dnf install gcc-c++", "apk add g++", "xcode-select --install")
 _USE_OURS = "nox -s build"
+_OWN = "it builds protobuf with the compiler that builds everything else"
 
 
 def _no_compiler(facts: Facts) -> Iterator[Finding]:
-    if facts.toolchain is None:
-        lines = (facts.toolchain_problem or "PATH: no compiler").splitlines()
-        yield fatal(
-            lines[0], "; ".join(line.strip(" -") for line in lines[1:]) or lines[0], *_INSTALL
-        )
+    error = facts.no_toolchain
+    if error is not None:
+        commands = install(COMPILER, facts.package_manager)
+        yield fatal(error.what, "; ".join(error.looked) or "PATH", *commands)
 
 
 def _filesystem(basics: Basics) -> Iterator[Finding]:
@@ -82,23 +83,26 @@ def _standard(facts: Facts) -> Iterator[Finding]:
             used = facts.toolchain is not None
             what = f"{item.compiler.label} does not compile C++17"
             more = "; another one is used" if used else ""
-            yield note(f"{what}{more}", item.probes.cxx17.why, *_INSTALL[:2])
+            commands = install(COMPILER, facts.package_manager)
+            yield note(f"{what}{more}", item.probes.cxx17.why, *commands)
 
 
 def _libraries_differ(facts: Facts) -> Iterator[Finding]:
     for library in facts.libraries():
-        if library.runtime and facts.toolchain is not None:
-            what = f"{library.path} was compiled for {library.runtime}"
-            compiler = facts.toolchain.compiler.label
-            taken = facts.taken_library == library.path
-            say = fatal if taken else note
-            finding = say(
-                f"{what}, and {compiler} compiles for another C++ runtime",
-                f"the names in {library.path.name} are those of {library.runtime}",
-                _USE_OURS,
-                "CXXFLAGS=-D_GLIBCXX_USE_CXX11_ABI=0 …  (for the ABI before C++11)",
-            )
-            yield finding
+        if CxxRuntime.UNKNOWN in (library.runtime, facts.runtime):
+            continue
+        if library.runtime is facts.runtime:
+            continue
+        what = (
+            f"{library.path} was compiled for {library.runtime.value}, and the compiler compiles "
+            f"for {facts.runtime.value}"
+        )
+        said = f"the names in {library.path.name} are those of {library.runtime.value}"
+        if facts.taken_library == library.path:
+            old = "CXXFLAGS=-D_GLIBCXX_USE_CXX11_ABI=0 …  (for the ABI before C++11)"
+            yield fatal(what, said, _USE_OURS, old, spared=_OWN)
+        else:
+            yield note(f"{what}; it is not used", said)
 
 
 def _abseil(facts: Facts) -> Iterator[Finding]:
@@ -112,7 +116,7 @@ def _abseil(facts: Facts) -> Iterator[Finding]:
             f"{taken.path} refers to abseil {taken.abseil}, which is not installed",
             have or "no include/absl in any folder that was searched",
             _USE_OURS,
-            "apt-get install libabsl-dev  (of the release that protobuf was built with)",
+            *install(ABSEIL, facts.package_manager),
             spared="its protobuf needs no abseil",
         )
         return
