@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import io
 import json
 import os
 import shutil
@@ -110,6 +111,7 @@ VERBS: tuple[Verb, ...] = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the builder and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _let_anything_be_written()
     as_json = "--json" in arguments
     previous = {number: signal.signal(number, _interrupt) for number in _POLITE_ENDS}
     try:
@@ -129,6 +131,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _let_anything_be_written() -> None:
+    """Write what a terminal cannot show, or a file name that is no text, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: Sequence[str]) -> int:

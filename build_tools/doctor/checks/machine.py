@@ -53,7 +53,7 @@ def _upstream_memory(facts: Facts) -> Iterator[Finding]:
     yield from _memory(facts)
     host = facts.host
     fitting = _fitting(host.memory_available)
-    if fitting < host.cpus:
+    if host.memory_available >= LARGEST_COMPILE and fitting < host.cpus:
         yield warning(
             f"{host.cpus} compilers at once need more than the {size(host.memory_available)} that "
             "are free",

@@ -26,9 +26,11 @@ from build_tools.doctor.facts import (
     Program,
     ProtobufFound,
     PythonFound,
+    Source,
 )
 from build_tools.doctor.model import Severity, diagnose
 from build_tools.jobs import plan_jobs
+from build_tools.pins import load_pins
 from build_tools.process import SystemRunner
 from build_tools.protobuf.model import Candidate
 from build_tools.sources import resolve
@@ -69,6 +71,7 @@ TOOLS = Tools(
     ninja_version="1.13.2",
     reasons=("cmake 4.4.4: recorded", "ninja 1.13.2: recorded"),
 )
+PINS, NEEDED = load_pins(), ("protobuf", "onnx", "highway", "magika")
 NOTHING_FOUND = CMakeFinds(protoc=None, include_dir=None, static_library=None, shared_library=None)
 
 
@@ -107,7 +110,7 @@ def make_facts(
         "tools": TOOLS,
         "jobs": plan_jobs(host, resolved.config.jobs),
         "folders": (),
-        "sources": (),
+        "sources": tuple(Source(pin=PINS.pin(name), at_hand="the cache") for name in NEEDED),
         "python_headers": Path("/usr/include/python3.11/Python.h"),
         "pythons": (PYTHON,),
         "target": PYTHON,
@@ -131,7 +134,8 @@ def findings(identifier: str, facts: Facts) -> tuple[Finding, ...]:
         assert finding.check == identifier
         assert finding.what
         assert finding.evidence
-        assert finding.fix or finding.severity is NOTE, finding
+        answered = identifier != "question-unanswered"
+        assert finding.fix or finding.severity is NOTE or not answered, finding
     return found
 
 
