@@ -90,6 +90,13 @@ def format_(session: nox.Session) -> None:
 
 
 @nox.session
+def doctor(session: nox.Session) -> None:
+    """Say what is on this machine, what a build would use, and what will fail; builds nothing."""
+    prepare(session, "builder")
+    session.run("python", "-m", "build_tools", "doctor", *session.posargs)
+
+
+@nox.session
 def cache(session: nox.Session) -> None:
     """Look after fetched sources and built libraries: -- list, verify or prune."""
     prepare(session, "builder")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import io
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import signal
 import sys
 import textwrap
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from build_tools.errors import (
     EXIT_INTERNAL,
     EXIT_INTERRUPTED,
     BuilderError,
+    ConfigError,
     DiskFullError,
     UsageError,
     error_kinds,
@@ -38,6 +40,9 @@ from build_tools.sources import Parser, add_settings, load_pyproject, nearest, r
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
+
+    from build_tools.host import Host
+    from build_tools.sources import Resolved
 
 PROGRAM = "python -m build_tools"
 PROJECT = Path(__file__).resolve().parent.parent
@@ -67,16 +72,21 @@ class Verb:
     function: str = "main"
     """The function to call, beside the module's ``add_arguments``."""
 
+    examines: bool = False
+    """Whether settings that cannot be used are something that it reports, not its end."""
+
 
 _SHOWN = ("verbose", "json")
 _SOURCES = ("archives", "offline", "cache_dir")
 _COMPILING = (
+    "preflight",
     *("compiler", "build_type", "jobs", "cmake", "ninja", "cmake_args"),
     *("protobuf", "protobuf_root", "protobuf_version", "onnx_version"),
     *("build_dir", *_SOURCES, *_SHOWN),
 )
 
 _UPSTREAM = fields_of(Group.UPSTREAM)
+_EXAMINED = (*_COMPILING, "out_dir", "repair", "smoke")
 
 VERBS: tuple[Verb, ...] = (
     Verb(
@@ -97,6 +107,13 @@ VERBS: tuple[Verb, ...] = (
         "Compile the engine for development and run its C++ tests.",
         _COMPILING,
     ),
+    Verb(
+        "doctor",
+        "build_tools.doctor_cli",
+        "Say what is here, what a build would use, and what will fail.",
+        _EXAMINED,
+        examines=True,
+    ),
     Verb("fetch", "build_tools.fetch_cli", "Fetch pinned sources.", (*_SOURCES, *_SHOWN)),
     Verb("cache", "build_tools.cache_cli", "List, verify or prune.", ("cache_dir", *_SHOWN)),
 )
@@ -105,6 +122,7 @@ VERBS: tuple[Verb, ...] = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the builder and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _let_anything_be_written()
     as_json = "--json" in arguments
     previous = {number: signal.signal(number, _interrupt) for number in _POLITE_ENDS}
     try:
@@ -126,6 +144,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             signal.signal(number, handler)
 
 
+def _let_anything_be_written() -> None:
+    """Write what a terminal cannot show, or a file name that is no text, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _run(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
         sys.stdout.write(overview())
@@ -133,20 +158,29 @@ def _run(arguments: Sequence[str]) -> int:
     verb = _verb(arguments[0])
     module = importlib.import_module(verb.module)
     parsed = _parser(verb, module.add_arguments, module.__doc__).parse_known(arguments[1:])
-    return _call(getattr(module, verb.function), parsed)
+    return _call(verb, getattr(module, verb.function), parsed)
 
 
-def _call(function: Callable[..., int], parsed: argparse.Namespace) -> int:
+def _call(verb: Verb, function: Callable[..., int], parsed: argparse.Namespace) -> int:
     host = detect_host(os.environ)
-    pyproject: Mapping[str, Any] = load_pyproject(PROJECT / "pyproject.toml")
-    windows = host.system == "windows"
-    resolved = resolve_parsed(parsed, host.environ, pyproject, windows=windows)
+    resolved = _resolve(verb, parsed, host)
     config = resolved.config
     record = Record(observer=make_console(sys.stderr, host.environ, verbose=config.verbose))
     for warning in (*host.repairs, *resolved.warnings):
         record.warn(warning)
     context = Context(host=host, runner=SystemRunner(host.environ), record=record)
     return function(resolved, parsed, context)
+
+
+def _resolve(verb: Verb, parsed: argparse.Namespace, host: Host) -> Resolved:
+    windows = host.system == "windows"
+    try:
+        pyproject: Mapping[str, Any] = load_pyproject(PROJECT / "pyproject.toml")
+        return resolve_parsed(parsed, host.environ, pyproject, windows=windows)
+    except ConfigError as error:
+        if not verb.examines:
+            raise
+        return replace(resolve_parsed(parsed, {}, {}, windows=windows), refused=error)
 
 
 def overview() -> str:

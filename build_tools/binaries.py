@@ -131,6 +131,20 @@ def identify(path: Path) -> BinaryFile:
     return BinaryFile(path=path, real=real, kind=kind, machine=machine)
 
 
+def glance(path: Path) -> tuple[FileKind, str]:
+    """Return kind and processor of a program by its first bytes alone; its tables are not read.
+
+    Raises LinkageError where it cannot be read.
+    """
+    head = _read_head(path)
+    if head.startswith(b"#!"):
+        return FileKind.SCRIPT, ""
+    try:
+        return _classify_image(head)
+    except struct.error:  # cut off in the middle of a header
+        return FileKind.UNKNOWN, ""
+
+
 def real_linkage(path: Path) -> Linkage:
     """Return how a user of the library ``path`` is linked; raises LinkageError for other files."""
     found = identify(path)

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from build_tools import report
 from build_tools.audit import Audit, Expectation, audit, examine, require
 from build_tools.console import show
+from build_tools.doctor.preflight import preflight
 from build_tools.fetch import Fetcher
 from build_tools.inputs import Inputs, source_files
-from build_tools.prepare import Prepared, prepare
+from build_tools.prepare import Prepared, prepare, settle
 from build_tools.repair import repair
 from build_tools.smoke import Smoke, smoke
 from build_tools.storage import PARTIAL, guarded, locked, remove_tree, rename, sha256_of
@@ -37,7 +38,10 @@ PACKAGE = "onnxforge"
 _MODEL = "magika"
 # What may differ between two builds of the same wheel.
 _IRRELEVANT = frozenset(
-    {"archives", "build_dir", "cache_dir", "force", "jobs", "json", "offline", "out_dir", "verbose"}
+    {
+        *("archives", "build_dir", "cache_dir", "force", "jobs", "json", "offline", "out_dir"),
+        *("preflight", "verbose"),
+    }
 )
 
 
@@ -91,7 +95,9 @@ def main(resolved: Resolved, _args: argparse.Namespace, context: Context) -> int
 def build(resolved: Resolved, context: Context) -> Built:
     """Make the wheel, prove it, try it and write the report; or find that nothing has changed."""
     clock = Clock(started=time.time(), ticks=time.perf_counter())
-    prepared = prepare(resolved, context)
+    site = settle(resolved, context)
+    preflight(site)
+    prepared = prepare(site)
     with locked(prepared.config.build_dir.absolute() / "lock", "the wheel", context.record):
         inputs = gather_inputs(prepared)
         earlier = report.read(prepared.config.out_dir)

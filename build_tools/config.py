@@ -162,6 +162,10 @@ class BuildConfig:
     force: bool = _setting(False, Group.RESULT)
     """Do everything again, even what an earlier run has left in the cache."""
 
+    preflight: bool = _setting(True, Group.RESULT)
+    """Ask the doctor's quick questions first, and begin nothing that will fail; with --no-preflight
+    its findings are warnings."""
+
     verbose: bool = _setting(False, Group.OUTPUT)
     """Show every proof and the reason of every decision; write each compiler's command line into
     the logs."""

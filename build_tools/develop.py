@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from build_tools.cmake import failure
 from build_tools.config import BuildType
+from build_tools.doctor.preflight import preflight
 from build_tools.errors import EngineTestError
-from build_tools.prepare import prepare
+from build_tools.prepare import prepare, settle
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(resolved: Resolved, args: argparse.Namespace, context: Context) -> int:
     """Run the verb."""
-    prepared = prepare(resolved, context)
+    site = settle(resolved, context)
+    preflight(site)
+    prepared = prepare(site)
     folder = prepared.config.build_dir.absolute() / FOLDER
     wanted = STAGES[: STAGES.index(args.stop_after) + 1]
     for stage in wanted:

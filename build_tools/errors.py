@@ -60,6 +60,12 @@ class ConfigError(BuilderError):
     exit_code = 3
 
 
+class PreflightError(BuilderError):
+    """The quick questions before a build have found that it will fail."""
+
+    exit_code = 4
+
+
 class ToolchainError(BuilderError):
     """No usable compiler, CMake or Ninja."""
 

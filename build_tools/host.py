@@ -6,6 +6,7 @@ Everything else takes a ``Host`` value, so that a test can be any machine.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import math
 import os
 import platform
@@ -72,6 +73,12 @@ class Host:
     memory_available: int
     """Bytes usable without swapping: what the machine or the control group leaves, the lesser."""
 
+    swap_available: int = 0
+    """Bytes of free swap space; 0 where that is not asked."""
+
+    process_memory: int | None = None
+    """Bytes of address space that one process may have (ulimit -v); None: there is no limit."""
+
     environ: Mapping[str, str]
     """The environment, with quotation marks taken out of PATH."""
 
@@ -108,6 +115,8 @@ def detect_host(environ: Mapping[str, str] = os.environ, root: Path = Path("/"))
         machine=_machine(),
         cpus=_cpus(limits),
         memory_available=_memory(system, root, limits),
+        swap_available=0 if limits.memory is not None else _meminfo(root, "SwapFree"),
+        process_memory=_process_memory(system),
         environ=repaired,
         python=_python(),
         exe_suffix=_EXE_SUFFIX[system],
@@ -139,11 +148,31 @@ def _memory(system: System, root: Path, limits: CgroupLimits) -> int:
 
 
 def _free_linux(root: Path) -> int:
-    for line in (root / "proc/meminfo").read_text(encoding="ascii").splitlines():
+    known = _meminfo(root, "MemAvailable")
+    return known or os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _meminfo(root: Path, wanted: str) -> int:
+    """Return a number of bytes that Linux tells; 0 where it does not."""
+    try:
+        text = (root / "proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    for line in text.splitlines():
         name, _, amount = line.partition(":")
-        if name == "MemAvailable":
+        if name == wanted:
             return int(amount.split()[0]) * 1024
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def _process_memory(system: System) -> int | None:
+    """Return what the shell's limit leaves one process; the stricter of two kinds."""
+    if system == "windows":
+        return None
+    resource = importlib.import_module("resource")
+    kinds = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+    limits = [resource.getrlimit(kind)[0] for kind in kinds]
+    return min((limit for limit in limits if limit != resource.RLIM_INFINITY), default=None)
 
 
 def _free_darwin(_root: Path) -> int:

@@ -19,6 +19,7 @@ from packaging.version import Version
 
 from build_tools.audit import Expectation, audit
 from build_tools.cmake import CMakeBuild
+from build_tools.doctor.preflight import preflight
 from build_tools.durations import duration, size
 from build_tools.errors import ConfigError
 from build_tools.fetch import resolve
@@ -79,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(resolved: Resolved, args: argparse.Namespace, context: Context) -> int:
     """Run the verb."""
     site = settle(resolved, context)
+    preflight(site)
     with closing(site.fetcher):
         pythons = _pythons(site)
         upstream = _upstream(site)

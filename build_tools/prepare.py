@@ -111,9 +111,8 @@ class Prepared:
         return self.config.build_dir.absolute() / "-".join(words)
 
 
-def prepare(resolved: Resolved, context: Context) -> Prepared:
-    """Find the compiler and the tools, fetch or build the libraries; everything is recorded."""
-    site = settle(resolved, context)
+def prepare(site: Site) -> Prepared:
+    """Fetch or build the libraries; everything is recorded."""
     try:
         protobuf = provide_protobuf(site)
         onnx = provide_onnx(site, protobuf)
@@ -124,7 +123,7 @@ def prepare(resolved: Resolved, context: Context) -> Prepared:
 
 
 def settle(resolved: Resolved, context: Context) -> Site:
-    """Settle everything that comes before the first library."""
+    """Settle everything that comes before the first library: compiler, tools, jobs."""
     config, host, record = resolved.config, context.host, context.record
     asked_by = resolved.origins["compiler"]
     with record.step("compiler and tools"):

@@ -47,6 +47,9 @@ class Resolved:
     warnings: tuple[str, ...] = ()
     """What was understood, but is probably not what was meant."""
 
+    refused: ConfigError | None = None
+    """What could not be understood, where the settings are those of the command line alone."""
+
     def given(self, name: str) -> bool:
         """Say whether somebody chose the value of a field, rather than nobody."""
         return self.origins[name] != DEFAULT_ORIGIN

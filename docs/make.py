@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from build_tools.doctor.page import failures_page  # noqa: E402 - it lies beside this folder
 
 
 def operators_page() -> str:
@@ -68,7 +71,10 @@ def section(domain: str, rows: list[OperatorInfo]) -> Iterable[str]:
     yield ""
 
 
-PAGES: dict[str, Callable[[], str]] = {"operators.md": operators_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "operators.md": operators_page,
+    "failures.md": failures_page,
+}
 
 
 def main() -> int:

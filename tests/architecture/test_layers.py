@@ -30,10 +30,11 @@ BUILDER_LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"pins", "unpack", "index_settings", "transfer", "index", "fetch", "cache"}),
     frozenset({"binaries", "symbols", "probes", "recipe"}),
     frozenset({"protobuf", "onnx", "prepare"}),
+    frozenset({"doctor"}),
     frozenset({"inputs", "wheel_file", "wheel", "audit", "repair", "smoke", "smoke_program"}),
     frozenset({"timeline", "report_page", "report"}),
     frozenset({"upstream"}),
-    frozenset({"build", "onnx_cli", "develop", "cache_cli", "fetch_cli"}),
+    frozenset({"build", "develop", "cache_cli", "doctor_cli", "fetch_cli", "onnx_cli"}),
     frozenset({"__main__"}),
 )
 
@@ -187,7 +188,10 @@ ONE_HOME = {
         {"transfer.py", "index.py", "index_settings.py"},
         {"socket", "ssl", "http.client", "urllib.request", "requests", "httpx", "unearth"},
     ),
-    "arguments": ({"__main__.py", "smoke_program.py"}, {"sys.argv"}),
+    "arguments": (
+        {"__main__.py", "smoke_program.py", "doctor/python_program.py"},
+        {"sys.argv"},
+    ),
 }
 
 

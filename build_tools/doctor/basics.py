@@ -1,0 +1,166 @@
+"""The facts that cost next to nothing: settings, files that are there or not, room on devices."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from build_tools.doctor.facts import Basics, Folder, Source
+from build_tools.doctor.packages import manager
+from build_tools.errors import PinError
+from build_tools.pins import load_pins
+from build_tools.storage import sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from build_tools.config import BuildConfig
+    from build_tools.host import Host
+    from build_tools.jobs import JobPlan
+    from build_tools.pins import Pin, Pins
+    from build_tools.sources import Resolved
+    from build_tools.toolchain.model import Toolchain
+    from build_tools.tools import Tools
+
+_PROTOBUF_HEADERS = Path("google/protobuf/message_lite.h")
+_HEADER_PATHS = ("CPATH", "CPLUS_INCLUDE_PATH")
+_HEADER_FLAGS = ("CPPFLAGS", "CXXFLAGS")
+_FOLDER_FLAGS = ("-I", "-isystem", "-iquote", "-idirafter")
+
+
+def basics(
+    resolved: Resolved,
+    host: Host,
+    toolchain: Toolchain | None,
+    tools: Tools | None,
+    jobs: JobPlan,
+    *,
+    upstream: bool = False,
+) -> Basics:
+    """Put together what a build knows before it does anything long."""
+    config, headers = resolved.config, host.python.include_dir / "Python.h"
+    return Basics(
+        host=host,
+        resolved=resolved,
+        toolchain=toolchain,
+        tools=tools,
+        jobs=jobs,
+        folders=tuple(folders(config)),
+        sources=sources(config),
+        python_headers=headers if headers.is_file() else None,
+        foreign_headers=tuple(foreign_headers(host)),
+        package_manager=manager(host),
+        upstream=upstream,
+    )
+
+
+def folders(config: BuildConfig) -> Iterator[Folder]:
+    """Yield the folders that a build writes to."""
+    yield describe_folder("cache", config.cache_dir)
+    yield describe_folder("build", config.build_dir)
+    yield describe_folder("result", config.out_dir)
+    try:
+        yield describe_folder("temporary files", Path(tempfile.gettempdir()))
+    except OSError as error:
+        why = error.strerror or str(error)
+        yield Folder(role="temporary files", path=Path(), free=-1, problem=why)
+
+
+def describe_folder(role: str, path: Path) -> Folder:
+    """Say how much room there is and whether something can be written, without writing."""
+    absolute = path.absolute()
+    existing = next((part for part in (absolute, *absolute.parents) if part.exists()), None)
+    if existing is None:
+        return Folder(role=role, path=absolute, free=-1, problem="there is no such device")
+    problem = ""
+    if not existing.is_dir():
+        problem = f"{existing} is a file"
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        problem = f"{existing} cannot be written to by this user"
+    try:
+        free = shutil.disk_usage(existing).free
+    except OSError:
+        free = -1
+    return Folder(role=role, path=absolute, free=free, problem=problem)
+
+
+def sources(config: BuildConfig) -> tuple[Source, ...] | PinError:
+    """Return the sources that a build needs and where each is on this machine."""
+    pins = load_pins()
+    try:
+        protobuf = pins.pin("protobuf", config.protobuf_version)
+        needed = [protobuf, pins.pin("onnx", config.onnx_version), pins.pin("highway")]
+    except PinError as error:
+        return error
+    if config.smoke:
+        needed.append(pins.pin("magika"))
+    return tuple(_source(pin, pins, config) for pin in needed)
+
+
+def _source(pin: Pin, pins: Pins, config: BuildConfig) -> Source:
+    # Only what nobody asked for by its version is replaced.
+    others = pins.substitutes(pin) if pin.default and config.protobuf_version is None else ()
+    return Source(
+        pin=pin,
+        at_hand=_at_hand(pin, config),
+        substitutes=tuple(Source(pin=other, at_hand=_at_hand(other, config)) for other in others),
+    )
+
+
+def _at_hand(pin: Pin, config: BuildConfig) -> str:
+    for place in pin.places:
+        if (config.cache_dir / "archives" / place.sha256).is_file():
+            return "the cache"
+    wanted = {place.sha256 for place in pin.places}
+    for folder in config.archives:
+        if any(sha256_of(path) in wanted for path in _likely(folder, pin)):
+            return str(folder)
+    return ""
+
+
+def _likely(folder: Path, pin: Pin) -> Iterator[Path]:
+    """Yield the files that may be an archive of a pin: reading everything would take long."""
+    sizes = {place.size for place in pin.places}
+    names = {place.filename for place in pin.places}
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return
+    for path in entries:
+        if path.is_file() and (path.name in names or path.stat().st_size in sizes):
+            yield path
+
+
+def foreign_headers(host: Host) -> Iterator[str]:
+    """Yield the folders with protobuf's headers that the environment puts before all others."""
+    for name, folder in _header_folders(host):
+        try:
+            found = (folder / _PROTOBUF_HEADERS).is_file()
+        except OSError:
+            found = False
+        if found:
+            yield f"{name}: {folder}"
+
+
+def _header_folders(host: Host) -> Iterator[tuple[str, Path]]:
+    for name in _HEADER_PATHS:
+        for part in host.environ.get(name, "").split(host.path_separator):
+            if part:
+                yield name, Path(part)
+    for name in _HEADER_FLAGS:
+        words = iter(_words(host.environ.get(name, "")))
+        for word in words:
+            flag = next((flag for flag in _FOLDER_FLAGS if word.startswith(flag)), None)
+            if flag:
+                yield name, Path(word[len(flag) :] or next(words, ""))
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
