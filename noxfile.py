@@ -43,6 +43,13 @@ def build(session: nox.Session) -> None:
 
 
 @nox.session
+def wheels(session: nox.Session) -> None:
+    """Build the wheel matrix from this machine: -- --target TAG… --python X.Y… --test."""
+    prepare(session, "wheels")
+    session.run("python", "-m", "build_tools", "wheels", *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Build, install the wheel and run every test, C++ and Python; -- goes to pytest."""
     prepare(session, "tests")

@@ -75,6 +75,8 @@ _COMPILING = (
     *("build_dir", *_SOURCES, *_SHOWN),
 )
 
+_CROSSING = tuple(name for name in _COMPILING if name not in {"protobuf", "protobuf_root"})
+
 VERBS: tuple[Verb, ...] = (
     Verb(
         "build", "build_tools.build", "Fetch, build and prove the wheel, and run a model with it."
@@ -85,6 +87,13 @@ VERBS: tuple[Verb, ...] = (
         "Compile the engine for development and run its C++ tests.",
         _COMPILING,
     ),
+    Verb(
+        "wheels",
+        "build_tools.wheels",
+        "Build wheels for other systems and Pythons with zig, check them and try them.",
+        (*_CROSSING, "out_dir", "force"),
+    ),
+    Verb("matrix", "build_tools.matrix_cli", "Show the wheel matrix.", _SHOWN),
     Verb("fetch", "build_tools.fetch_cli", "Fetch pinned sources.", (*_SOURCES, *_SHOWN)),
     Verb("cache", "build_tools.cache_cli", "List, verify or prune.", ("cache_dir", *_SHOWN)),
 )

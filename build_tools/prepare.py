@@ -14,6 +14,7 @@ from build_tools.onnx import protobuf_identity, provide_onnx
 from build_tools.pins import load_pins
 from build_tools.protobuf.provide import cmake_arguments, provide_protobuf
 from build_tools.recipe import Site
+from build_tools.target import native_target
 from build_tools.toolchain import find_toolchain
 from build_tools.tools import find_tools
 
@@ -113,17 +114,17 @@ class Prepared:
 
 def prepare(resolved: Resolved, context: Context) -> Prepared:
     """Find the compiler and the tools, fetch or build the libraries; everything is recorded."""
-    site = _settle(resolved, context)
+    site = settle(resolved, context)
     try:
         protobuf = provide_protobuf(site)
         onnx = provide_onnx(site, protobuf)
-        highway = _provide_highway(site)
+        highway = provide_highway(site)
     finally:
         site.fetcher.close()
     return Prepared(site=site, protobuf=protobuf, onnx=onnx, highway=highway)
 
 
-def _settle(resolved: Resolved, context: Context) -> Site:
+def settle(resolved: Resolved, context: Context) -> Site:
     """Settle everything that comes before the first library."""
     config, host, record = resolved.config, context.host, context.record
     asked_by = resolved.origins["compiler"]
@@ -148,10 +149,12 @@ def _settle(resolved: Resolved, context: Context) -> Site:
         cache=Cache.create(config, context),
         fetcher=Fetcher.create(config, context),
         pins=load_pins(),
+        target=native_target(host),
     )
 
 
-def _provide_highway(site: Site) -> Path:
+def provide_highway(site: Site) -> Path:
+    """Return Highway's sources."""
     source = resolve(site.pins, "highway", site.fetcher)
     site.context.record.decide("Highway", str(source.pin), source.reason)
     return site.cache.source(source.pin, site.fetcher)
