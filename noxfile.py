@@ -74,6 +74,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+    workflows = sorted(str(path) for path in Path(".github/workflows").glob("*.yml"))
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
     session.run("clang-format", "--dry-run", "--Werror", *cpp_files())
     session.run("python", "-m", "build_tools", "develop", "--stop-after", "configure")
     layers = "/cpp/(base|bindings|io|ir|kernels|passes|runtime)/"

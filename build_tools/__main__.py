@@ -70,7 +70,7 @@ class Verb:
 _SHOWN = ("verbose", "json")
 _SOURCES = ("archives", "offline", "cache_dir")
 _COMPILING = (
-    *("compiler", "build_type", "jobs", "cmake", "ninja", "cmake_args"),
+    *("compiler", "compiler_cache", "build_type", "jobs", "cmake", "ninja", "cmake_args"),
     *("protobuf", "protobuf_root", "protobuf_version", "onnx_version"),
     *("build_dir", *_SOURCES, *_SHOWN),
 )

@@ -19,6 +19,7 @@ from build_tools.protobuf.provide import provide_protobuf_across
 from build_tools.python_headers import provide_python
 from build_tools.repair import repair
 from build_tools.storage import guarded, remove_tree
+from build_tools.toolchain.launcher import with_compiler_cache
 from build_tools.toolchain.zig import zig_toolchain
 from build_tools.wheel import WheelPlan, make_wheel
 
@@ -83,6 +84,8 @@ def open_workshop(
     toolchain = zig_toolchain(
         target, context.host, context.runner, context.record, config.cache_dir
     )
+    asked, asked_by = config.compiler_cache, native.resolved.origins["compiler_cache"]
+    toolchain = with_compiler_cache(toolchain, asked, asked_by, context.host, context.record)
     site = replace(native, toolchain=toolchain, target=target)
     protobuf = provide_protobuf_across(site, builders)
     onnx = provide_onnx(site, protobuf)

@@ -37,7 +37,10 @@ PACKAGE = "onnxforge"
 _MODEL = "magika"
 # What may differ between two builds of the same wheel.
 _IRRELEVANT = frozenset(
-    {"archives", "build_dir", "cache_dir", "force", "jobs", "json", "offline", "out_dir", "verbose"}
+    {
+        *("archives", "build_dir", "cache_dir", "compiler_cache", "force", "jobs", "json"),
+        *("offline", "out_dir", "verbose"),
+    }
 )
 
 

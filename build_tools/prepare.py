@@ -16,6 +16,7 @@ from build_tools.protobuf.provide import cmake_arguments, provide_protobuf
 from build_tools.recipe import Site
 from build_tools.target import native_target
 from build_tools.toolchain import find_toolchain
+from build_tools.toolchain.launcher import with_compiler_cache
 from build_tools.tools import find_tools
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ def settle(resolved: Resolved, context: Context) -> Site:
         toolchain = find_toolchain(
             config.compiler, host, context.runner, record, config.cache_dir, asked_by=asked_by
         )
+        asked_by = resolved.origins["compiler_cache"]
+        toolchain = with_compiler_cache(toolchain, config.compiler_cache, asked_by, host, record)
         tools = find_tools(config, host, context.runner)
     for reason, name in zip(tools.reasons, ("cmake", "ninja"), strict=True):
         choice, _, why = reason.partition(": ")

@@ -222,10 +222,14 @@ class Toolchain:
     cross: Mapping[str, str] = field(default_factory=dict)
     """The cache entries that the toolchain file reads."""
 
+    launcher_environment: Mapping[str, str] = field(default_factory=dict)
+    """What the compiler's launcher has to be told."""
+
     def environment(self) -> dict[str, str]:
         """Return the variables to set over the environment for a build with this compiler."""
         compiler = self.compiler
         return {
+            **self.launcher_environment,
             "CC": shlex.join([str(compiler.cc), *compiler.cc_arguments]),
             "CXX": shlex.join([str(compiler.cxx), *compiler.cxx_arguments]),
         }

@@ -136,7 +136,7 @@ class TestWrappers:
 
     def test_macos_needs_its_linker(self, tmp_path):
         host = make_host(environ={"PATH": str(tmp_path)})
-        with pytest.raises(ToolchainError, match="linker"):
+        with pytest.raises(ToolchainError, match=r"linker"):
             write_wrappers(target("macosx_11_0_arm64"), ZIG, host, tmp_path)
 
 
