@@ -50,6 +50,13 @@ def onnx(session: nox.Session) -> None:
 
 
 @nox.session
+def wheels(session: nox.Session) -> None:
+    """Build the wheel matrix from this machine: -- --target TAG… --python X.Y… --test."""
+    prepare(session, "wheels")
+    session.run("python", "-m", "build_tools", "wheels", *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Build, install the wheel and run every test, C++ and Python; -- goes to pytest."""
     prepare(session, "tests")
@@ -74,6 +81,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+    workflows = sorted(str(path) for path in Path(".github/workflows").glob("*.yml"))
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
     session.run("clang-format", "--dry-run", "--Werror", *cpp_files())
     session.run("python", "-m", "build_tools", "develop", "--stop-after", "configure")
     layers = "/cpp/(base|bindings|io|ir|kernels|passes|runtime)/"

@@ -80,13 +80,16 @@ _SHOWN = ("verbose", "json")
 _SOURCES = ("archives", "offline", "cache_dir")
 _COMPILING = (
     "preflight",
-    *("compiler", "build_type", "jobs", "cmake", "ninja", "cmake_args"),
+    *("compiler", "compiler_cache", "build_type", "jobs", "cmake", "ninja", "cmake_args"),
     *("protobuf", "protobuf_root", "protobuf_version", "onnx_version"),
     *("build_dir", *_SOURCES, *_SHOWN),
 )
 
 _UPSTREAM = fields_of(Group.UPSTREAM)
 _EXAMINED = (*_COMPILING, "out_dir", "repair", "smoke")
+_CROSSING = tuple(
+    name for name in _COMPILING if name not in {"preflight", "protobuf", "protobuf_root"}
+)
 
 VERBS: tuple[Verb, ...] = (
     Verb(
@@ -114,6 +117,13 @@ VERBS: tuple[Verb, ...] = (
         _EXAMINED,
         examines=True,
     ),
+    Verb(
+        "wheels",
+        "build_tools.wheels",
+        "Build wheels for other systems and Pythons with zig, check them and try them.",
+        (*_CROSSING, "out_dir", "force"),
+    ),
+    Verb("matrix", "build_tools.matrix_cli", "Show the wheel matrix.", _SHOWN),
     Verb("fetch", "build_tools.fetch_cli", "Fetch pinned sources.", (*_SOURCES, *_SHOWN)),
     Verb("cache", "build_tools.cache_cli", "List, verify or prune.", ("cache_dir", *_SHOWN)),
 )

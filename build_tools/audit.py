@@ -22,11 +22,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from build_tools.context import Context
+    from build_tools.target import Target
 
 _ENTRY_POINTS = ("PyInit_", "PyModExport_")
 _PROTOBUF = re.compile(r"(?i)(lib)?(protobuf|protoc|absl|utf8_)")
 _OWN_FOLDER = re.compile(r"^(\$ORIGIN|@loader_path)(/|$)")
 _SHOWN = 5
+# By system, what a module may need of it; Linux is auditwheel's business. UCRT is in Windows 10.
+_SYSTEM_LIBRARIES = {
+    "windows": r"(?i)python3\d+t?\.dll|kernel32\.dll|advapi32\.dll|api-ms-win-crt-[\w-]+\.dll"
+    r"|(vcruntime140(_1)?|msvcp140\w*)\.dll",
+    "darwin": r"/usr/lib/lib(System\.B|c\+\+\.1)\.dylib",
+}
 # What belongs into an installed package; everything else came along by mistake (headers, archives
 # and CMake files of a dependency's own install rules, compiled caches, editor backups).
 _PACKAGE_SUFFIXES = frozenset({".py", ".pyi", ".typed", ".json", ".onnx"})
@@ -45,8 +52,14 @@ class Expectation:
     repaired: bool
     """Whether it was made self-contained and given its final platform tag."""
 
+    target: Target
+    """What it is for."""
+
     any_content: bool = False
     """Whether the package may hold files of every kind: upstream's has headers and test data."""
+
+    foreign_folders: tuple[Path, ...] = ()
+    """Folders of the building machine that nothing in it may name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +116,7 @@ def examine(path: Path, expected: Expectation, context: Context) -> Audit:
     """Read a wheel and compare it with what is expected."""
     wheel = WheelFile.open(path)
     binaries = wheel.binaries()
-    policy = read_policy(path, context) if context.host.system == "linux" else None
+    policy = read_policy(path, context) if expected.target.system == "linux" else None
     proofs = tuple(_prove(wheel, binaries, policy, expected))
     return Audit(wheel=wheel, binaries=binaries, policy=policy, proofs=proofs)
 
@@ -133,6 +146,13 @@ def _prove(
         yield prove_self_contained(binaries, policy)
     if policy:
         yield prove_platform_tag(wheel.platforms, policy)
+    elif not expected.target.is_native:
+        yield prove_system(modules, expected.target)
+    yield prove_machine(binaries, expected.target)
+    if not expected.target.is_native:
+        yield prove_python(wheel, modules, expected.target)
+    named = wheel.mentions([str(folder) for folder in expected.foreign_folders])
+    yield _all_true("it names no folder of the building machine", named, _members(wheel))
     yield prove_content(
         wheel.members, wheel.dist_info, expected.package, any_content=expected.any_content
     )
@@ -201,6 +221,49 @@ def prove_platform_tag(claimed: tuple[str, ...], policy: PlatformPolicy) -> Proo
         claim=f"the platform tag is true: {'.'.join(claimed)}",
         evidence=f"auditwheel: {policy.tag}; newest symbols needed: {needs or 'none'}",
         ok=true_of and not policy.special_processor,
+    )
+
+
+def prove_system(modules: Iterable[WheelBinary], target: Target) -> Proof:
+    """Outside Linux: what it needs is a part of the oldest system that its tag names."""
+    system = re.compile(_SYSTEM_LIBRARIES[target.system])
+    found = {name for module in modules for name in module.dynamic.needed}
+    foreign = sorted(name for name in found if not system.fullmatch(name))
+    oldest = {module.dynamic.oldest_system for module in modules}
+    late = [
+        version for version in oldest if _version_key(version) > _version_key(target.oldest_system)
+    ]
+    late = late if target.oldest_system else []
+    needs = f"needed: {', '.join(sorted(found))}"
+    return Proof(
+        claim="it needs nothing but the system and Python"
+        + (f", from {target.oldest_system} on" if target.oldest_system else ""),
+        evidence=f"foreign: {_some(foreign)}; made for {', '.join(late)}"
+        if foreign or late
+        else needs,
+        ok=not foreign and not late,
+    )
+
+
+def prove_machine(binaries: Iterable[WheelBinary], target: Target) -> Proof:
+    """Every binary is for the processor of the platform tag."""
+    machines = sorted({binary.machine for binary in binaries})
+    return Proof(
+        claim=f"every binary is for {target.machine}",
+        evidence=", ".join(machines) or "there is none",
+        ok=machines == [target.machine],
+    )
+
+
+def prove_python(wheel: WheelFile, modules: Iterable[WheelBinary], target: Target) -> Proof:
+    """The extension's file name is what that Python on that system looks for."""
+    (interpreter,) = {tag.interpreter for tag in wheel.tags}
+    suffix = target.extension_suffix(f"3.{interpreter.removeprefix('cp3')}")
+    names = [module.member for module in modules]
+    return Proof(
+        claim=f"its module is one that {interpreter} on {target} imports",
+        evidence=", ".join(names),
+        ok=bool(names) and all(name.endswith(suffix) for name in names),
     )
 
 

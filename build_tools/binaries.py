@@ -120,6 +120,9 @@ class DynamicFacts:
     search: tuple[str, ...]
     """The folders it brings along for the search (ELF run path and rpath, Mach-O rpath)."""
 
+    oldest_system: str = ""
+    """Mach-O: the oldest release of the system that loads it, e.g. "11.0"."""
+
 
 def identify(path: Path) -> BinaryFile:
     """Return what ``path`` is; raises LinkageError where it cannot be read."""
@@ -225,11 +228,20 @@ def _macho_facts(binary: lief.MachO.Binary) -> DynamicFacts:
     own = lief.MachO.LoadCommand.TYPE.ID_DYLIB
     libraries = [command for command in binary.libraries if command.command != own]
     names = [str(command.name) for command in binary.libraries if command.command == own]
+    build = binary.build_version or binary.version_min
     return DynamicFacts(
         needed=tuple(str(command.name) for command in libraries),
         name=names[0] if names else "",
         search=tuple(str(command.path) for command in binary.rpaths),
+        oldest_system=_macho_oldest(build),
     )
+
+
+def _macho_oldest(build: lief.MachO.BuildVersion | lief.MachO.VersionMin | None) -> str:
+    if build is None:
+        return ""
+    numbers = getattr(build, "minos", None) or getattr(build, "version", [])
+    return ".".join(str(number) for number in numbers[:2])
 
 
 def needed(path: Path) -> tuple[str, ...]:

@@ -39,8 +39,8 @@ _MODEL = "magika"
 # What may differ between two builds of the same wheel.
 _IRRELEVANT = frozenset(
     {
-        *("archives", "build_dir", "cache_dir", "force", "jobs", "json", "offline", "out_dir"),
-        *("preflight", "verbose"),
+        *("archives", "build_dir", "cache_dir", "compiler_cache", "force", "jobs", "json"),
+        *("offline", "out_dir", "preflight", "verbose"),
     }
 )
 
@@ -188,12 +188,13 @@ def _finish(raw: Path, prepared: Prepared) -> Path:
         return raw
     folders = prepared.protobuf.library_folders
     log = prepared.site.logs / "repair.log"
-    return repair(raw, _empty(prepared.work_dir() / "repaired"), folders, log, prepared.context)
+    into = _empty(prepared.work_dir() / "repaired")
+    return repair(raw, into, folders, log, prepared.context, target=prepared.site.target)
 
 
 def _prove(final: Path, prepared: Prepared) -> Audit:
     """Prove what the finished wheel is."""
-    repaired = prepared.config.repair and prepared.context.host.system == "linux"
+    repaired = prepared.config.repair and prepared.site.target.system == "linux"
     with prepared.record.step("wheel: audit"):
         return audit(final, _expectation(prepared, repaired=repaired), prepared.context)
 
@@ -212,7 +213,18 @@ def _try(final: Path, model: Path, prepared: Prepared) -> dict[str, Any]:
 
 
 def _expectation(prepared: Prepared, *, repaired: bool) -> Expectation:
-    return Expectation(package=PACKAGE, protobuf=prepared.protobuf.linkage, repaired=repaired)
+    site = prepared.site
+    return Expectation(
+        package=PACKAGE,
+        protobuf=prepared.protobuf.linkage,
+        repaired=repaired,
+        target=site.target,
+        foreign_folders=(
+            site.repository,
+            prepared.config.build_dir.absolute(),
+            prepared.config.cache_dir.absolute(),
+        ),
+    )
 
 
 def _publish(final: Path, finished: Report, folder: Path) -> None:

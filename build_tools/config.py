@@ -81,6 +81,10 @@ class BuildConfig:
     and CXX; else the first of those on PATH (g++, clang++, versioned names) that passes the
     probes."""
 
+    compiler_cache: str = _setting("auto", Group.TOOLCHAIN, metavar="auto|off|NAME|PATH")
+    """A program that keeps what the compiler has made: ccache or sccache where one is installed,
+    this one, or none. Both can share what they keep with other machines (docs/wheels.md)."""
+
     build_type: BuildType = _setting(BuildType.RELEASE, Group.TOOLCHAIN)
     """CMake's build type for everything that is compiled."""
 

@@ -47,15 +47,30 @@ def find_interpreter(asked: str, host: Host, runner: Runner) -> PythonFacts:
         found = _describe(path, host, runner)
         if isinstance(found, str):
             looked.append(f"{path}: {found}")
-        elif not _VERSION.fullmatch(asked) or _is_version(found, asked):
-            return found
-        else:
+        elif _VERSION.fullmatch(asked) and not _is_version(found, asked):
             looked.append(f"{path}: it is Python {found.version}")
+        elif not has_headers(found):
+            looked.append(f"{path}: its headers are not installed in {found.include_dir}")
+        else:
+            return found
     raise ConfigError(
         f"there is no Python {asked} that can be used",
         looked=looked or [f"PATH and {', '.join('~/' + pattern for pattern in _KEPT)}: none there"],
         fix=["install it, or give --python the path of its executable"],
     )
+
+
+def find_interpreters(version: str, host: Host, runner: Runner) -> Iterator[PythonFacts]:
+    """Yield each Python of a version ("3.12", "3.13t"), with headers or without; ours first."""
+    for path in _candidates(version, host):
+        found = _describe(path, host, runner)
+        if isinstance(found, PythonFacts) and _is_version(found, version):
+            yield found
+
+
+def has_headers(python: PythonFacts) -> bool:
+    """Say whether an extension can be compiled for a Python."""
+    return (python.include_dir / "Python.h").is_file()
 
 
 def _candidates(asked: str, host: Host) -> Iterator[Path]:
@@ -65,8 +80,9 @@ def _candidates(asked: str, host: Host) -> Iterator[Path]:
         return
     seen: set[Path] = set()
     for path in (host.python.executable, *_on_path(asked, host), *_kept(host)):
-        if path.is_file() and path not in seen:
-            seen.add(path)
+        real = path.resolve()
+        if path.is_file() and real not in seen:
+            seen.add(real)
             yield path
 
 
@@ -82,7 +98,8 @@ def _kept(host: Host) -> Iterator[Path]:
     below = "python.exe" if host.system == "windows" else "bin/python3"
     home = Path(host.environ.get("USERPROFILE" if host.system == "windows" else "HOME", "~"))
     for pattern in _KEPT:
-        yield from (folder / below for folder in sorted(home.expanduser().glob(pattern)))
+        found = sorted(home.expanduser().glob(pattern), reverse=True)
+        yield from (folder / below for folder in found)
 
 
 def _describe(path: Path, host: Host, runner: Runner) -> PythonFacts | str:
@@ -96,10 +113,7 @@ def _describe(path: Path, host: Host, runner: Runner) -> PythonFacts | str:
         return (said.text.splitlines() or ["it says nothing"])[-1]
     if facts.pop("implementation") != "CPython":
         return "it is not CPython"
-    include_dir = Path(facts.pop("include_dir"))
-    if not (include_dir / "Python.h").is_file():
-        return f"its headers are not installed: {include_dir}/Python.h is missing"
-    executable = Path(facts.pop("executable"))
+    executable, include_dir = Path(facts.pop("executable")), Path(facts.pop("include_dir"))
     return PythonFacts(executable=executable, include_dir=include_dir, **facts)
 
 

@@ -227,10 +227,15 @@ def _finish(raw: Path, job: Job, site: Site) -> Path:
         folder = job.upstream.folder / f"repaired-{job.python.abi}"
         remove_tree(folder)
         folders = job.upstream.protobuf.library_folders
-        wheel = repair(raw, folder, folders, site.logs / "onnx-repair.log", context)
-    repaired = site.config.repair and context.host.system == "linux"
+        log = site.logs / "onnx-repair.log"
+        wheel = repair(raw, folder, folders, log, context, target=site.target)
     expected = Expectation(
-        package=PACKAGE, protobuf=job.upstream.protobuf.linkage, repaired=repaired, any_content=True
+        package=PACKAGE,
+        protobuf=job.upstream.protobuf.linkage,
+        repaired=site.config.repair and site.target.system == "linux",
+        target=site.target,
+        any_content=True,
+        foreign_folders=(site.config.build_dir.absolute(), site.config.cache_dir.absolute()),
     )
     with context.record.step(f"{wheel.name}: audit"):
         audit(wheel, expected, context)

@@ -3,9 +3,9 @@
 ``third_party/pins.cdx.json`` is a CycloneDX bill of materials. Each component is one pin; each of
 its distribution references is one place. What CycloneDX has no field for stands in properties:
 
-- component: ``onnxforge:kind`` (source, test-data), ``onnxforge:default`` (the version taken when
-  none is asked for), ``onnxforge:substitute-for`` (a default that this version may stand in for
-  when that one cannot be had), ``onnxforge:contains`` (a file that the unpacked tree must have)
+- component: ``onnxforge:kind`` (source, test-data, tool), ``onnxforge:default`` (the version taken
+  when none is asked for), ``onnxforge:substitute-for`` (a default that this version may stand in
+  for when that one cannot be had), ``onnxforge:contains`` (a file that the tree must have)
 - place: ``onnxforge:place`` (release, index), ``onnxforge:filename``, ``onnxforge:subdir`` (the
   folder of the archive that becomes the root of the tree), ``onnxforge:size``; for an index also
   ``onnxforge:project`` and ``onnxforge:version``
@@ -53,6 +53,9 @@ class PinKind(str, Enum):
 
     TEST_DATA = "test-data"
     """Read by tests and by the smoke test only."""
+
+    TOOL = "tool"
+    """Linked against or run when a wheel for another system is made; no part of the product."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,9 @@ from build_tools.onnx import protobuf_identity, provide_onnx
 from build_tools.pins import load_pins
 from build_tools.protobuf.provide import cmake_arguments, provide_protobuf
 from build_tools.recipe import Site
+from build_tools.target import native_target
 from build_tools.toolchain import find_toolchain
+from build_tools.toolchain.launcher import with_compiler_cache
 from build_tools.tools import find_tools
 
 if TYPE_CHECKING:
@@ -116,7 +118,7 @@ def prepare(site: Site) -> Prepared:
     try:
         protobuf = provide_protobuf(site)
         onnx = provide_onnx(site, protobuf)
-        highway = _provide_highway(site)
+        highway = provide_highway(site)
     finally:
         site.fetcher.close()
     return Prepared(site=site, protobuf=protobuf, onnx=onnx, highway=highway)
@@ -130,6 +132,8 @@ def settle(resolved: Resolved, context: Context) -> Site:
         toolchain = find_toolchain(
             config.compiler, host, context.runner, record, config.cache_dir, asked_by=asked_by
         )
+        asked_by = resolved.origins["compiler_cache"]
+        toolchain = with_compiler_cache(toolchain, config.compiler_cache, asked_by, host, record)
         tools = find_tools(config, host, context.runner)
     for reason, name in zip(tools.reasons, ("cmake", "ninja"), strict=True):
         choice, _, why = reason.partition(": ")
@@ -147,10 +151,12 @@ def settle(resolved: Resolved, context: Context) -> Site:
         cache=Cache.create(config, context),
         fetcher=Fetcher.create(config, context),
         pins=load_pins(),
+        target=native_target(host),
     )
 
 
-def _provide_highway(site: Site) -> Path:
+def provide_highway(site: Site) -> Path:
+    """Return Highway's sources."""
     source = resolve(site.pins, "highway", site.fetcher)
     site.context.record.decide("Highway", str(source.pin), source.reason)
     return site.cache.source(source.pin, site.fetcher)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from build_tools.fetch import Resolved as ResolvedSource
     from build_tools.pins import Pins
     from build_tools.sources import Resolved
+    from build_tools.target import Target
     from build_tools.toolchain.model import Toolchain
     from build_tools.tools import Tools
 
@@ -62,6 +63,9 @@ class Site:
     pins: Pins
     """The lock file."""
 
+    target: Target
+    """What is built for."""
+
     repository: Path = REPOSITORY
     """The tree with third_party/ and build_tools/cmake/."""
 
@@ -73,7 +77,8 @@ class Site:
     @property
     def logs(self) -> Path:
         """The folder for the output of long steps."""
-        return self.config.build_dir.absolute() / "logs"
+        folder = self.config.build_dir.absolute() / "logs"
+        return folder if self.target.is_native else folder / self.target.name
 
     def bench(self) -> Bench:
         """Return the bench that probes are made on: the compiler with the environment's flags."""
@@ -82,7 +87,7 @@ class Site:
         return Bench(
             cxx=self.toolchain.compiler.cxx,
             runner=self.context.runner,
-            system=self.context.host.system,
+            system=self.target.system,
             environment=self.context.host.environ,
             flags=(*self.toolchain.compiler.cxx_arguments, *words),
         )

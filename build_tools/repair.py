@@ -16,18 +16,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from build_tools.context import Context
+    from build_tools.target import Target
 
 
 def repair(
-    wheel: Path, into: Path, library_dirs: Iterable[Path], log: Path, context: Context
+    wheel: Path,
+    into: Path,
+    library_dirs: Iterable[Path],
+    log: Path,
+    context: Context,
+    *,
+    target: Target,
 ) -> Path:
     """Return the repaired copy of ``wheel`` in ``into``, or ``wheel`` where nothing can be done.
 
     ``into`` is a folder without wheels, or one that does not exist yet;
     ``library_dirs`` are the folders of the shared libraries that the wheel was linked with.
     """
-    tool = _REPAIRS.get(context.host.system)
-    if tool is None:
+    tool = _REPAIRS.get(target.system)
+    if tool is None or (target.is_native and tool is _repairwheel):
         context.record.decide(
             "repair", "none", f"no tool copies libraries into a wheel on {context.host.system}"
         )
@@ -55,10 +62,35 @@ def _auditwheel(
             looked=[f"the end of {log}:\n{tail(log)}"],
             fix="--no-repair leaves the wheel as it is, for this machine only",
         )
-    context.record.decide(
-        "platform tag", made[0].stem.rpartition("-")[2], "the widest that is true", "auditwheel"
-    )
+    _decide_tag(made[0], "auditwheel", context)
     return made[0]
+
+
+def _repairwheel(
+    wheel: Path, into: Path, library_dirs: tuple[Path, ...], log: Path, context: Context
+) -> Path:
+    """What delvewheel and delocate do, on any machine and for any."""
+    folders = [word for folder in library_dirs for word in ("--lib-dir", folder)]
+    result = context.runner.stream(
+        [context.host.python.executable.with_name("repairwheel"), wheel, "-o", into, *folders],
+        log=log,
+        on_line=lambda _line: None,
+        env=_auditwheel_environment(context, library_dirs),
+    )
+    made = sorted(into.glob("*.whl"))
+    if not result.ok or len(made) != 1:
+        raise WheelError(
+            f"repairwheel could not make {wheel.name} self-contained",
+            looked=[f"the end of {log}:\n{tail(log)}"],
+            fix="install the group `wheels` of pyproject.toml, which has repairwheel",
+        )
+    _decide_tag(made[0], "repairwheel", context)
+    return made[0]
+
+
+def _decide_tag(wheel: Path, tool: str, context: Context) -> None:
+    tag = wheel.stem.rpartition("-")[2]
+    context.record.decide("platform tag", tag, "the widest that is true", tool)
 
 
 def _auditwheel_environment(context: Context, library_dirs: tuple[Path, ...]) -> dict[str, str]:
@@ -76,4 +108,6 @@ def _auditwheel_environment(context: Context, library_dirs: tuple[Path, ...]) ->
 
 _REPAIRS: dict[str, Callable[[Path, Path, tuple[Path, ...], Path, Context], Path]] = {
     "linux": _auditwheel,
+    "windows": _repairwheel,
+    "darwin": _repairwheel,
 }

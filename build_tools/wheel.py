@@ -43,6 +43,10 @@ class WheelPlan:
     jobs: int
     """Compile jobs at a time."""
 
+    cross_tag: str = ""
+    """The whole tag of a wheel for another machine, e.g. "cp313-cp313-linux_aarch64"; the Python
+    it is for is then in ``definitions``. Empty: for the builder's own Python."""
+
 
 def make_wheel(plan: WheelPlan, into: Path, log: Path, cmake: CMakeBuild, context: Context) -> Path:
     """Compile what has changed and return the wheel, the only one in the folder ``into``.
@@ -77,8 +81,13 @@ def _command(plan: WheelPlan, into: Path, cmake: CMakeBuild, context: Context) -
 def _settings(plan: WheelPlan, cmake: CMakeBuild) -> dict[str, str | list[str]]:
     """What scikit-build-core is told; a list stays a list, so that no blank splits a path."""
     entries = {**cmake.toolchain.cmake_cache(), **plan.definitions}
+    cross: dict[str, str | list[str]] = {}
+    if plan.cross_tag:
+        # Without this the builder's own interpreter, headers and tag are taken.
+        cross = {"cmake.python-hints": "false", "wheel.tags": [plan.cross_tag]}
     return {
         "build-dir": str(plan.build_dir),
+        **cross,
         "cmake.build-type": plan.build_type,
         "cmake.args": ["-G", "Ninja", *cmake.kept_arguments(plan.cmake_args, entries, {*entries})],
         **{f"cmake.define.{name}": as_text(value) for name, value in entries.items()},

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from build_tools.binaries import DynamicFacts, dynamic_facts
+from build_tools.binaries import DynamicFacts, dynamic_facts, identify
 from build_tools.errors import WheelError
 from build_tools.storage import sha256_of
 from build_tools.symbols import exported_symbols
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from packaging.tags import Tag
 
@@ -45,6 +45,9 @@ class WheelBinary:
 
     dynamic: DynamicFacts
     """What it needs when it is loaded."""
+
+    machine: str
+    """The processor it is for."""
 
     vendored: bool
     """Whether it is a library that was copied in (``<name>.libs/``), not an extension module."""
@@ -125,8 +128,17 @@ class WheelFile:
             size=self.members[member],
             exported=exported_symbols(unpacked),
             dynamic=dynamic_facts(unpacked),
+            machine=identify(unpacked).machine,
             vendored=PurePosixPath(member).parts[0].endswith(".libs"),
         )
+
+    def mentions(self, texts: Iterable[str]) -> Iterator[str]:
+        """Yield every member that holds one of the texts, with the text."""
+        wanted = [text.encode("utf-8") for text in texts]
+        with zipfile.ZipFile(self.path) as archive:
+            for name in sorted(self.members):
+                content = archive.read(name)
+                yield from (f"{name}: {text.decode()}" for text in wanted if text in content)
 
     def record_problems(self) -> Iterator[str]:
         """Yield every difference between RECORD and the members: missing, extra, altered."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnxforge
 from onnxforge import OperatorInfo, Support
@@ -71,9 +72,53 @@ def section(domain: str, rows: list[OperatorInfo]) -> Iterable[str]:
     yield ""
 
 
+TABLE = ("<!-- table:", "<!-- end of table -->")
+KEPT = ("target", "python", "file", "bytes", "seconds", "first", "proofs", "run")
+
+
+def wheels_page() -> str:
+    """Return docs/wheels.md with the table that docs/wheels.json makes."""
+    text = (HERE / "wheels.md").read_text(encoding="utf-8")
+    start = text.index("\n", text.index(TABLE[0])) + 1
+    rows = json.loads((HERE / "wheels.json").read_text(encoding="utf-8"))["wheels"]
+    table = "\n".join(["", *wheels_table(rows), "", ""])
+    return text[:start] + table + text[text.index(TABLE[1]) :]
+
+
+def wheels_table(rows: list[dict[str, Any]]) -> Iterable[str]:
+    """Yield a line per wheel: what it took, what it weighs, and on what it was run."""
+    yield "| target | Python | libraries, s | built, s | MB | claims proved | run on |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: | --- |"
+    for row in rows:
+        seconds = row["seconds"]
+        libraries = f"{seconds['libraries']:.0f}" if row["first"] else ""
+        cells = (
+            *(row["target"], row["python"], libraries, f"{seconds['wheel']:.0f}"),
+            *(f"{row['bytes'] / 1e6:.2f}", str(row["proofs"]), ran(row["run"])),
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def ran(run: dict[str, Any] | None) -> str:
+    """Say what a wheel was run on, or why it was not."""
+    if run is None:
+        return "not tried"
+    if not run["on"]:
+        return f"not run: {run['why_not']}"
+    return f"{run['on']}: {run['cases']} cases and models"
+
+
+def take_over(results: Path) -> None:
+    """Keep of the results of `nox -s wheels` what the table needs, and no path of a machine."""
+    found = json.loads(results.read_text(encoding="utf-8"))["wheels"]
+    kept = {"wheels": [{name: wheel[name] for name in KEPT} for wheel in found]}
+    (HERE / "wheels.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "operators.md": operators_page,
     "failures.md": failures_page,
+    "wheels.md": wheels_page,
 }
 
 
@@ -81,7 +126,11 @@ def main() -> int:
     """Write or check every page; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
-    check = parser.parse_args().check
+    parser.add_argument("--wheels", type=Path, metavar="FILE", help="take over these results")
+    arguments = parser.parse_args()
+    check = arguments.check
+    if arguments.wheels:
+        take_over(arguments.wheels)
     stale = [
         name
         for name, page in PAGES.items()

@@ -43,7 +43,7 @@ endfunction()
 # onnxforge_is_position_independent(<archive> <out>): can all of it go into a shared object? Asked of the
 # linker (0.2 s), because the answer otherwise comes as a relocation error after the long compile.
 function(onnxforge_is_position_independent archive out)
-  if(MSVC)
+  if(WIN32)
     set(${out} TRUE PARENT_SCOPE)
     return()
   endif()

@@ -28,20 +28,25 @@ endfunction()
 
 # onnxforge_extension_linkage(<target> <init-symbol>): a Python extension that exports <init-symbol> alone.
 # ELF: a version script makes all else local, --exclude-libs covers linkers that treat archives apart.
-# Mach-O: an export list. MSVC exports nothing that is not marked.
+# Mach-O: an export list. Windows: only what is marked.
 function(onnxforge_extension_linkage target symbol)
   set(list "${CMAKE_CURRENT_BINARY_DIR}/${target}.exports")
   if(APPLE)
     file(CONFIGURE OUTPUT "${list}" CONTENT "_${symbol}\n")
     target_link_options(${target} PRIVATE "LINKER:-exported_symbols_list,${list}" LINKER:-dead_strip)
-  elseif(NOT MSVC)
+  elseif(NOT WIN32)
     file(CONFIGURE OUTPUT "${list}" CONTENT "{\n  global: ${symbol};\n  local: *;\n};\n")
     target_link_options(
-      ${target} PRIVATE "LINKER:--version-script=${list}" LINKER:--exclude-libs,ALL LINKER:--gc-sections
-      LINKER:--as-needed LINKER:-z,relro LINKER:-z,now LINKER:-z,noexecstack)
+      ${target} PRIVATE "LINKER:--version-script=${list}" LINKER:--gc-sections LINKER:--as-needed LINKER:-z,relro
+      LINKER:-z,now LINKER:-z,noexecstack)
+    if(NOT CMAKE_CROSSCOMPILING) # zig's driver does not know the option, and its linker does not need it
+      target_link_options(${target} PRIVATE LINKER:--exclude-libs,ALL)
+    endif()
     onnxforge_strip(${target})
   endif()
-  set_target_properties(${target} PROPERTIES LINK_DEPENDS "${list}")
+  if(NOT WIN32)
+    set_target_properties(${target} PROPERTIES LINK_DEPENDS "${list}")
+  endif()
 endfunction()
 
 # A release extension carries no symbol table: half the size, and no names of internals.

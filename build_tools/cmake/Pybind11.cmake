@@ -1,12 +1,18 @@
 # Python and pybind11, both from the environment the build runs in.
 #
-# Input: Python_EXECUTABLE (scikit-build-core sets it), pybind11_DIR.
+# Input: Python_EXECUTABLE (scikit-build-core sets it), pybind11_DIR. Cross-compiling, both come from the builder
+#   with Python_INCLUDE_DIR (and Python_LIBRARY for Windows) of the Python that the extension is for.
 # Output: Python::Module, pybind11::module … and onnxforge_add_extension(<target> <source>…).
 include_guard(GLOBAL)
 
 set(Python_FIND_VIRTUALENV FIRST)
 set(Python_FIND_STRATEGY LOCATION)
-find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module)
+if(CMAKE_CROSSCOMPILING)
+  set(PYBIND11_USE_CROSSCOMPILING ON) # else pybind11 asks for an interpreter of the same version
+  find_package(Python 3.10 REQUIRED COMPONENTS Development.Module)
+else()
+  find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module)
+endif()
 
 # A build folder that outlives the environment it was made in (pip's isolated ones) must look again.
 if(NOT EXISTS "${pybind11_DIR}/pybind11Config.cmake")
@@ -31,6 +37,10 @@ function(onnxforge_add_extension target)
   pybind11_extension(${target})
   onnxforge_target_defaults(${target})
   onnxforge_extension_linkage(${target} PyInit_${target})
+  if(WIN32)
+    # pybind11 exports its exception classes there, for modules that share them.
+    target_compile_definitions(${target} PRIVATE PYBIND11_EXPORT_EXCEPTION=)
+  endif()
   # A shared protobuf outside the loader's folders is found again; with a static one there is nothing to find.
   set_target_properties(${target} PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
   install(TARGETS ${target} LIBRARY DESTINATION onnxforge COMPONENT python)

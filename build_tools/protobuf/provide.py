@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from build_tools import probes
+from build_tools.binaries import identify
 from build_tools.config import Linkage
 from build_tools.errors import LinkageError, ProtobufError
 from build_tools.fetch import resolve
@@ -54,6 +55,66 @@ def provide_protobuf(site: Site) -> ProtobufInstall:
     _decide_linkage(install, wanted, record)
     _contradict_wish(install, wanted, site.resolved, record)
     return install
+
+
+def provide_protobuf_across(site: Site, builders: ProtobufInstall) -> ProtobufInstall:
+    """Return our own static protobuf for the site's target.
+
+    ``builders`` is the building machine's: its version is taken, and its protoc comes along.
+    """
+    record = site.context.record
+    source = resolve(site.pins, "protobuf", site.fetcher, builders.version)
+    recipe = Recipe(
+        name="protobuf",
+        source=source,
+        variant=str(Linkage.STATIC),
+        settings={"BUILD_SHARED_LIBS": False, "PROTOBUF_PROTOC": builders.protoc},
+        modules=_RECIPE_MODULES,
+        arguments=cmake_arguments(site.config, "ONNX", "Protobuf_", "protobuf_"),
+    )
+    record.decide("protobuf", f"{source.pin} for {site.target}", f"as {builders.root} has it")
+
+    def prove(prefix: Path) -> None:
+        _prove_across(site, recipe, prefix)
+
+    prefix = build_prefix(site, recipe, prove).path
+    files = find_files(prefix, Linkage.STATIC, site.context.host)
+    assert files.lite_library is not None
+    assert files.include_dir is not None
+    assert files.protoc is not None
+    return replace(
+        builders,
+        root=prefix,
+        protoc=files.protoc,
+        include_dir=files.include_dir,
+        lite_library=files.lite_library,
+        library=files.library,
+        linkage=Linkage.STATIC,
+        origin=f"built from source for {site.target}",
+        runtime_libraries=(),
+    )
+
+
+def _prove_across(site: Site, recipe: Recipe, prefix: Path) -> None:
+    """Ask of a library for another machine what can be asked without running it."""
+    bench, machine = site.bench(), site.target.machine
+    with site.context.record.step(f"{recipe}: prove"):
+        files = find_files(prefix, Linkage.STATIC, site.context.host)
+        headers = probes.headers_version(prefix / "include")
+        problems = [] if headers.value == recipe.version else [headers.evidence]
+        if files.lite_library is None:
+            problems.append(f"{prefix}/lib: no static libprotobuf-lite")
+        else:
+            found = identify(files.lite_library).machine
+            problems += [] if found == machine else [f"{files.lite_library} is for {found}"]
+            pic = probes.position_independent(files.lite_library, bench)
+            problems += [] if pic.ok else [pic.evidence]
+    if problems:
+        raise ProtobufError(
+            f"{recipe} was built for {site.target}, but is not what it must be",
+            looked=problems,
+            fix="take flags that change how code is generated out of CXXFLAGS and CMAKE_ARGS",
+        )
 
 
 def what_is_wanted(resolved: Resolved) -> Wanted:

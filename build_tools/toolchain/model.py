@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -216,10 +216,20 @@ class Toolchain:
     flags: tuple[tuple[str, str], ...] = ()
     """CPPFLAGS, CFLAGS, CXXFLAGS and LDFLAGS of the environment, where set."""
 
+    toolchain_file: Path | None = None
+    """What tells CMake about a cross compiler; None for a native one."""
+
+    cross: Mapping[str, str] = field(default_factory=dict)
+    """The cache entries that the toolchain file reads."""
+
+    launcher_environment: Mapping[str, str] = field(default_factory=dict)
+    """What the compiler's launcher has to be told."""
+
     def environment(self) -> dict[str, str]:
         """Return the variables to set over the environment for a build with this compiler."""
         compiler = self.compiler
         return {
+            **self.launcher_environment,
             "CC": shlex.join([str(compiler.cc), *compiler.cc_arguments]),
             "CXX": shlex.join([str(compiler.cxx), *compiler.cxx_arguments]),
         }
@@ -231,7 +241,10 @@ class Toolchain:
         cache = {
             "CMAKE_C_COMPILER": _cmake_list(compiler.cc, compiler.cc_arguments),
             "CMAKE_CXX_COMPILER": _cmake_list(compiler.cxx, compiler.cxx_arguments),
+            **self.cross,
         }
+        if self.toolchain_file:
+            cache["CMAKE_TOOLCHAIN_FILE"] = self.toolchain_file.as_posix()
         if compiler.launcher:
             cache["CMAKE_C_COMPILER_LAUNCHER"] = compiler.launcher.as_posix()
             cache["CMAKE_CXX_COMPILER_LAUNCHER"] = compiler.launcher.as_posix()

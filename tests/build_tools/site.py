@@ -17,6 +17,7 @@ from build_tools.process import SystemRunner
 from build_tools.recipe import Site
 from build_tools.record import Record
 from build_tools.sources import resolve
+from build_tools.target import native_target
 from build_tools.toolchain import Toolchain, find_toolchain
 from build_tools.tools import find_tools
 
@@ -69,4 +70,5 @@ def make_site(
         cache=Cache.create(resolved.config, context),
         fetcher=Fetcher.create(resolved.config, context),
         pins=load_pins(),
+        target=native_target(host),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -13,17 +14,21 @@ from build_tools.audit import (
     parse_policy,
     prove_content,
     prove_exports,
+    prove_machine,
     prove_platform_tag,
     prove_protobuf_linkage,
     prove_search_path,
     prove_self_contained,
+    prove_system,
 )
 from build_tools.binaries import DynamicFacts
 from build_tools.config import Linkage
 from build_tools.context import Context
 from build_tools.errors import AuditError
+from build_tools.matrix import load_matrix
 from build_tools.process import SystemRunner
 from build_tools.record import Record
+from build_tools.target import native_target
 from build_tools.wheel_file import WheelBinary
 from tests.build_tools.support import RecordedRunner, has, make_host, said
 from tests.build_tools.wheels import MODULE, extension, needs_c_compiler, write_wheel
@@ -39,10 +44,19 @@ def binary(
     exported: tuple[str, ...] = ("PyInit__core",),
     needed: tuple[str, ...] = ("libc.so.6",),
     search: tuple[str, ...] = (),
+    machine: str = "x86_64",
+    oldest_system: str = "",
     vendored: bool = False,
 ) -> WheelBinary:
-    facts = DynamicFacts(needed=needed, name="", search=search)
-    return WheelBinary(member=member, size=1, exported=exported, dynamic=facts, vendored=vendored)
+    facts = DynamicFacts(needed=needed, name="", search=search, oldest_system=oldest_system)
+    return WheelBinary(
+        member=member,
+        size=1,
+        exported=exported,
+        dynamic=facts,
+        machine=machine,
+        vendored=vendored,
+    )
 
 
 def test_the_entry_point_alone_may_be_exported():
@@ -164,7 +178,7 @@ def test_auditwheels_words_become_a_value():
 
 def expectation(**changes) -> Expectation:
     values = {"package": "toy", "protobuf": Linkage.STATIC, "repaired": False, **changes}
-    return Expectation(**values)
+    return Expectation(**{"target": native_target(make_host()), **values})
 
 
 @needs_c_compiler
@@ -210,5 +224,50 @@ def test_a_failing_auditwheel_is_an_audit_error(tmp_path):
 def test_other_systems_are_not_asked_for_a_manylinux_policy(tmp_path):
     path = write_wheel(tmp_path, {MODULE: extension(tmp_path)})
     context = Context(host=make_host(system="darwin"), runner=RecordedRunner([]), record=Record())
-    assert audit(path, expectation(), context).policy is None
-    assert json.dumps(audit(path, expectation(), context).as_dict())
+    expected = expectation(target=native_target(context.host))
+    assert audit(path, expected, context).policy is None
+    assert json.dumps(audit(path, expected, context).as_dict())
+
+
+@needs_c_compiler
+def test_a_folder_of_the_building_machine_is_found_in_a_binary(tmp_path):
+    here = f'const char* where(void) {{ return "{tmp_path}/secret.c"; }}'
+    module = extension(tmp_path, also=f"SHOW {here}")
+    path = write_wheel(tmp_path, {MODULE: module, "toy/__init__.py": b""})
+    context = Context(host=make_host(), runner=SystemRunner(), record=Record())
+    with pytest.raises(AuditError, match=re.escape(path.name)) as caught:
+        audit(path, expectation(foreign_folders=(tmp_path,)), context)
+    assert f"{MODULE}: {tmp_path}" in str(caught.value)
+
+
+def crossed(name: str):
+    (row,) = load_matrix().select([name], [])
+    return row.target
+
+
+@pytest.mark.parametrize(
+    ("target", "needed", "oldest", "ok"),
+    [
+        (
+            "win_amd64",
+            ("python313.dll", "KERNEL32.dll", "api-ms-win-crt-heap-l1-1-0.dll"),
+            "",
+            True,
+        ),
+        ("win_amd64", ("python313.dll", "libc++.dll"), "", False),
+        ("macosx_11_0_arm64", ("/usr/lib/libSystem.B.dylib",), "11.0", True),
+        ("macosx_11_0_arm64", ("/usr/lib/libSystem.B.dylib",), "10.9", True),
+        ("macosx_11_0_arm64", ("/usr/lib/libSystem.B.dylib",), "13.0", False),
+        ("macosx_11_0_arm64", ("/opt/homebrew/lib/libz.dylib",), "11.0", False),
+    ],
+)
+def test_outside_linux_only_the_system_may_be_needed(target, needed, oldest, ok):
+    module = binary(needed=needed, oldest_system=oldest)
+    proof = prove_system([module], crossed(target))
+    assert proof.ok is ok, proof
+
+
+def test_a_binary_for_another_processor_is_found():
+    assert prove_machine([binary(machine="aarch64")], crossed("manylinux2014_aarch64")).ok
+    proof = prove_machine([binary(machine="x86_64")], crossed("manylinux2014_aarch64"))
+    assert (proof.ok, proof.evidence) == (False, "x86_64")

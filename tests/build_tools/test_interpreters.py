@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from build_tools.errors import ConfigError
-from build_tools.interpreters import find_interpreter
+from build_tools.interpreters import find_interpreter, find_interpreters
 from build_tools.process import SystemRunner
 from tests.build_tools.support import make_host, script
 
@@ -71,7 +71,7 @@ def test_free_threaded_and_plain_are_told_apart(tmp_path):
     fake_python(tmp_path / "a", "python3.13", version="3.13.1")
     threaded = {"version": "3.13.1", "abi": "cp313t", "free_threaded": True}
     fake_python(tmp_path / "b", "python3.13t", **threaded)
-    assert find("3.13", tmp_path / "a", tmp_path / "b").abi == "cp312"
+    assert not find("3.13", tmp_path / "a", tmp_path / "b").free_threaded
     assert find("3.13t", tmp_path / "a", tmp_path / "b").abi == "cp313t"
 
 
@@ -104,3 +104,12 @@ def test_a_version_that_is_nowhere_says_what_to_do(tmp_path):
         find("3.6", tmp_path)
     assert "there is no Python 3.6" in str(caught.value)
     assert "--python" in str(caught.value)
+
+
+def test_every_python_of_a_version_is_found_newest_first_headers_or_not(tmp_path):
+    for name in ("3.9.1", "3.9.5", "3.10.2"):
+        folder = tmp_path / ".pyenv" / "versions" / name
+        fake_python(folder, "python3", version=name, headers=False)
+    host = make_host(environ={"PATH": "", "HOME": str(tmp_path)})
+    found = find_interpreters("3.9", host, SystemRunner())
+    assert [python.version for python in found] == ["3.9.5", "3.9.1"]

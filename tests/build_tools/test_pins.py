@@ -26,6 +26,22 @@ VERIFIED = {
     ("onnx", "1.22.0"): "ef40c0aaf0b643857ea9306fc7eddce17eaf9fb0407e4801f1fc5758443a38e0",
     ("highway", "1.3.0"): "07b3c1ba2c1096878a85a31a5b9b3757427af963b1141ca904db2f9f4afe0bc2",
     ("magika", "1.0.3"): "938d8e033953f2ddeb8c35dc423aa289ca116bfa7a71a778f6e77460f9025803",
+    (
+        "python-windows",
+        "3.10.11",
+    ): "1d3f88c035d7de8af739009a4da191c6347733b35a6ced8f37bd41be33284022",
+    (
+        "python-windows",
+        "3.11.9",
+    ): "8a4dbddadc63ca9700370bc95e5a8e27a03c00c7ac6ab3877102bd9bb4c4f5fa",
+    (
+        "python-windows",
+        "3.12.9",
+    ): "4715740bd3d1a2b1efc5c28b2e9b3c68bcde29c610593e73379d14897a3dc87d",
+    (
+        "python-windows",
+        "3.13.2",
+    ): "6e57af03c2cb64dd5191f76274b97fc630b3001bde59f82cf1e252e7e02d6754",
 }
 
 

@@ -13,6 +13,7 @@ from build_tools.errors import WheelError
 from build_tools.process import SystemRunner
 from build_tools.record import Record
 from build_tools.repair import repair
+from build_tools.target import native_target
 from tests.build_tools.support import RecordedRunner, has, make_host, said
 from tests.build_tools.wheels import (
     MODULE,
@@ -27,10 +28,14 @@ def context(runner, **host) -> Context:
     return Context(host=make_host(**host), runner=runner, record=Record())
 
 
+def mend(wheel, into, folders, log, here):
+    return repair(wheel, into, folders, log, here, target=native_target(here.host))
+
+
 def test_systems_without_a_tool_keep_their_wheel_and_say_so(tmp_path):
     here = context(RecordedRunner([]), system="darwin")
     wheel = tmp_path / "toy-1.0-py3-none-any.whl"
-    assert repair(wheel, tmp_path / "out", (), tmp_path / "log", here) == wheel
+    assert mend(wheel, tmp_path / "out", (), tmp_path / "log", here) == wheel
     (decision,) = here.record.decisions
     assert (decision.subject, decision.choice) == ("repair", "none")
 
@@ -38,7 +43,7 @@ def test_systems_without_a_tool_keep_their_wheel_and_say_so(tmp_path):
 def test_a_failure_shows_what_auditwheel_said(tmp_path):
     here = context(RecordedRunner([(has("repair"), said("cannot grafts\n", returncode=1))]))
     with pytest.raises(WheelError) as caught:
-        repair(tmp_path / "toy.whl", tmp_path / "out", (), tmp_path / "repair.log", here)
+        mend(tmp_path / "toy.whl", tmp_path / "out", (), tmp_path / "repair.log", here)
     assert "cannot grafts" in str(caught.value)
     assert "--no-repair" in str(caught.value)
 
@@ -47,7 +52,7 @@ def test_libraries_are_looked_for_where_they_were_linked(tmp_path):
     runner = RecordedRunner([(has("repair"), said(returncode=1))])
     here = context(runner, environ={"PATH": "/bin", "LD_LIBRARY_PATH": "/own"})
     with pytest.raises(WheelError):
-        repair(tmp_path / "toy.whl", tmp_path / "out", [Path("/prefix/lib")], tmp_path / "l", here)
+        mend(tmp_path / "toy.whl", tmp_path / "out", [Path("/prefix/lib")], tmp_path / "l", here)
     environ = runner.calls[0].env
     assert environ["LD_LIBRARY_PATH"] == "/prefix/lib:/own"
     assert environ["PATH"].split(":")[0] == str(here.host.python.executable.parent)
@@ -68,9 +73,14 @@ def test_a_shared_library_is_really_brought_along(tmp_path):
     wheel = write_wheel(tmp_path, {MODULE: module, "toy/__init__.py": b""})
     here = context(SystemRunner())
 
-    repaired = repair(wheel, tmp_path / "out", [prefix], tmp_path / "repair.log", here)
+    repaired = mend(wheel, tmp_path / "out", [prefix], tmp_path / "repair.log", here)
 
-    expected = Expectation(package="toy", protobuf=Linkage.SHARED, repaired=True)
+    expected = Expectation(
+        package="toy",
+        protobuf=Linkage.SHARED,
+        repaired=True,
+        target=native_target(here.host),
+    )
     found = examine(repaired, expected, here)
     assert [proof.claim for proof in found.proofs if not proof.ok] == []
     (brought,) = [binary for binary in found.binaries if binary.vendored]

@@ -2,10 +2,15 @@
 # lib/cmake/protobuf, all relative to each other, so that the prefix may be moved.
 include(CMakePackageConfigHelpers)
 
-set_target_properties(
-  protoc PROPERTIES INSTALL_RPATH
-                    "$<IF:$<PLATFORM_ID:Darwin>,@loader_path,$ORIGIN>/../${CMAKE_INSTALL_LIBDIR}")
-install(TARGETS libprotobuf-lite libprotobuf protoc EXPORT protobuf-targets)
+install(TARGETS libprotobuf-lite libprotobuf EXPORT protobuf-targets)
+if(PROTOBUF_PROTOC)
+  install(PROGRAMS "${PROTOBUF_PROTOC}" DESTINATION "${CMAKE_INSTALL_BINDIR}" RENAME protoc)
+else()
+  set_target_properties(
+    protoc PROPERTIES INSTALL_RPATH
+                      "$<IF:$<PLATFORM_ID:Darwin>,@loader_path,$ORIGIN>/../${CMAKE_INSTALL_LIBDIR}")
+  install(TARGETS protoc EXPORT protobuf-targets)
+endif()
 
 foreach(file IN LISTS PROTOBUF_HEADERS PROTOBUF_PROTOS)
   get_filename_component(folder "google/protobuf/${file}" DIRECTORY)

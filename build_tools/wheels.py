@@ -1,0 +1,215 @@
+"""Build the wheels of the matrix from this machine with zig's C++ toolchain, check and try them.
+
+The native compiler is not used for them: `build` does that, for this machine alone.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from build_tools.across import make, open_workshop
+from build_tools.errors import UsageError
+from build_tools.fetch import Fetcher
+from build_tools.matrix import load_matrix
+from build_tools.prepare import provide_highway, settle
+from build_tools.protobuf.provide import provide_protobuf
+from build_tools.sample import provide_sample
+from build_tools.storage import PARTIAL, guarded, locked, rename, sha256_of, write_json
+from build_tools.trials import Stand, try_wheel
+
+if TYPE_CHECKING:
+    import argparse
+
+    from build_tools.across import Workshop
+    from build_tools.context import Context
+    from build_tools.matrix import Matrix, Row
+    from build_tools.recipe import Site
+    from build_tools.sources import Resolved
+    from build_tools.trials import Trial
+
+RESULTS = "wheels.json"
+_MODEL = "magika"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What stays the same for all wheels of one run."""
+
+    matrix: Matrix
+    """The whole matrix."""
+
+    site: Site
+    """This machine's settings, compiler, tools, cache."""
+
+    headers: dict[str, Path]
+    """Folders with headers that the user named, by CPython."""
+
+    tried: tuple[Path, Path] | None
+    """The sample and the real model that wheels are tried with; None: they are not."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    parser.add_argument(
+        "--target",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="TAG",
+        help="only these targets of ci/matrix.toml, by platform tag [default: all]",
+    )
+    parser.add_argument(
+        "--python",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="X.Y",
+        help="only these CPythons [default: all that the target has]",
+    )
+    parser.add_argument(
+        "--headers",
+        action="append",
+        default=[],
+        metavar="X.Y=DIR",
+        help="the folder with Python.h of a CPython that is not installed here",
+    )
+    parser.add_argument(
+        "--test",
+        action="store_true",
+        help="run each wheel that can be run here, with the standard's cases and real models",
+    )
+
+
+def main(resolved: Resolved, args: argparse.Namespace, context: Context) -> int:
+    """Run the verb."""
+    matrix = load_matrix()
+    rows = matrix.select(args.target, args.python)
+    headers = dict(_named_headers(text) for text in args.headers)
+    site = settle(resolved, context)
+    folder = resolved.config.out_dir
+    with (
+        closing(site.fetcher),
+        locked(site.config.build_dir.absolute() / "wheels.lock", "the wheels", context.record),
+    ):
+        tried = _what_to_try_with(site) if args.test else None
+        run = Run(matrix=matrix, site=site, headers=headers, tried=tried)
+        builders, highway = provide_protobuf(site), provide_highway(site)
+        done = []
+        for row in rows:
+            workshop = open_workshop(site, row.target, builders, highway)
+            for place, python in enumerate(row.pythons):
+                done.append(_wheel(run, row, workshop, python, first=place == 0))
+                _keep(done, folder)
+    if resolved.config.json:
+        sys.stdout.write(json.dumps(done, indent=1) + "\n")
+    else:
+        sys.stdout.write("".join(f"{line(entry)}\n" for entry in done))
+    return 0
+
+
+def line(entry: dict[str, Any]) -> str:
+    """Return what one wheel came to, in one line."""
+    run = entry["run"]
+    if run is None:
+        ran = "not tried (--test)"
+    elif run["on"]:
+        ran = f"run on {run['on']}: {run['cases']} cases, 3 models"
+    else:
+        ran = f"not run: {run['why_not']}"
+    return f"{entry['file']}: built · checked ({entry['proofs']} claims) · {ran}"
+
+
+def _wheel(run: Run, row: Row, workshop: Workshop, python: str, *, first: bool) -> dict[str, Any]:
+    """Make, try and publish one wheel; return what wheels.json says of it."""
+    releases = run.matrix.debian
+    made = make(workshop, python, run.headers, releases)
+    clock, trial = time.perf_counter(), None
+    if run.tried:
+        sample, model = run.tried
+        stand = Stand(site=workshop.site, releases=releases, sample=sample, model=model)
+        trial = try_wheel(made.path, python, row.way, stand)
+    published = _publish(made.path, run.site.config.out_dir)
+    return {
+        "target": row.target.name,
+        "python": python,
+        "file": published.name,
+        "sha256": sha256_of(published),
+        "bytes": published.stat().st_size,
+        "seconds": {
+            "libraries": round(workshop.seconds, 1) if first else 0.0,
+            "wheel": round(made.seconds, 1),
+            "trial": round(time.perf_counter() - clock, 1) if trial and trial.label else 0.0,
+        },
+        "first": first,
+        "compiler": workshop.site.toolchain.reasons[0],
+        "headers": made.python.origin,
+        "proofs": len(made.audit.proofs),
+        "audit": made.audit.as_dict(),
+        "run": _trial_dict(trial) if trial else None,
+    }
+
+
+def _trial_dict(trial: Trial) -> dict[str, Any]:
+    seen = trial.seen
+    return {
+        "on": trial.label,
+        "why_not": trial.why_not,
+        "cases": seen["sample"]["cases"] if seen else 0,
+        "tiers": seen["tiers"] if seen else [],
+        "numpy": seen["numpy"] if seen else "",
+    }
+
+
+def _what_to_try_with(site: Site) -> tuple[Path, Path]:
+    """Have the sample and the real model at hand before the long compile."""
+    with closing(Fetcher.create(site.config, site.context)) as fetcher:
+        model = site.cache.source(site.pins.pin(_MODEL), fetcher)
+    with site.context.record.step("sample of the standard's cases"):
+        return provide_sample(site.cache), model
+
+
+def _named_headers(text: str) -> tuple[str, Path]:
+    version, mark, folder = text.partition("=")
+    if not mark or not folder:
+        raise UsageError(
+            f"--headers {text}: no X.Y=DIR", fix="--headers 3.12=/usr/include/python3.12"
+        )
+    return version, Path(folder).expanduser().absolute()
+
+
+def _publish(wheel: Path, folder: Path) -> Path:
+    with guarded(folder, "write the wheel"):
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f".{wheel.name}{PARTIAL}"
+        try:
+            shutil.copyfile(wheel, partial)
+            rename(partial, folder / wheel.name)
+        finally:
+            partial.unlink(missing_ok=True)
+    return folder / wheel.name
+
+
+def _keep(done: list[dict[str, Any]], folder: Path) -> None:
+    """Write wheels.json: these wheels, and those of earlier runs that are still what they were."""
+    file = folder / RESULTS
+    try:
+        earlier = json.loads(file.read_text(encoding="utf-8"))["wheels"]
+    except (OSError, ValueError, KeyError):
+        earlier = []
+    mine = {entry["file"] for entry in done}
+    kept = [entry for entry in earlier if entry["file"] not in mine and _is_there(entry, folder)]
+    everything = sorted([*kept, *done], key=lambda entry: (entry["target"], entry["file"]))
+    with guarded(file, "write the results"):
+        write_json(file, {"wheels": everything})
+
+
+def _is_there(entry: dict[str, Any], folder: Path) -> bool:
+    wheel = folder / entry["file"]
+    return wheel.is_file() and sha256_of(wheel) == str(entry["sha256"])
