@@ -67,6 +67,14 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance(session: nox.Session) -> None:
+    """Run ONNX's backend test-suite on every tier and write docs/conformance.md; -- --check."""
+    prepare(session, "tests")
+    install_wheel(session)
+    session.run("python", "-m", "tests.conformance", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Remake the generated pages of docs/; -- --check only compares."""
     prepare(session, "tests")

@@ -1,6 +1,9 @@
 // onnxforge._core: translation between Python and the engine. What it translates to is the engine's own headers; what
 // people use is the façade in python/onnxforge.
 
+#include <string>
+#include <vector>
+
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -38,10 +41,15 @@ py::dict BuildInfo() {
   return info;
 }
 
-/// Every operator version of the ONNX schema registry, and how it is run.
+/// Every operator version that ONNX's schema registry, our function bodies or our kernels know, and how it is run.
 py::list Operators() {
+  std::vector<io::SchemaRow> known = io::AllSchemas();
+  for (const KernelTable::Entry& entry : ReferenceKernels().entries()) {
+    // The standard's domains are complete; others have no registry.
+    if (entry.domain == "com.microsoft") known.push_back({entry.domain, entry.op_type, entry.since_version});
+  }
   py::list rows;
-  for (const io::SchemaRow& row : io::AllSchemas()) {
+  for (const io::SchemaRow& row : known) {
     py::dict dict;
     dict["domain"] = row.domain;
     dict["op_type"] = row.op_type;

@@ -21,10 +21,32 @@ namespace {
 using runtime::IoSpec;
 using runtime::Session;
 
-std::unique_ptr<Session> Create(const io::ModelFile& model, int threads, const std::string& tier, bool optimize) {
+/// A Python callable (bytes, pixel format) -> array or None as the engine's decoder; None is none.
+ImageDecoder ToImageDecoder(py::object callable) {
+  if (callable.is_none()) return nullptr;
+  // Copies of the decoder share the object: only its last owner, and the calls, need the lock.
+  const std::shared_ptr<py::object> shared(new py::object(std::move(callable)), [](py::object* object) {
+    const py::gil_scoped_acquire gil;
+    delete object;
+  });
+  return [shared](Span<const uint8_t> encoded, std::string_view pixel_format) -> Tensor {
+    const py::gil_scoped_acquire gil;
+    try {
+      const py::bytes bytes(reinterpret_cast<const char*>(encoded.data()), encoded.size());
+      const py::object pixels = (*shared)(bytes, std::string(pixel_format));
+      return pixels.is_none() ? Tensor() : ToValue(pixels, Type::Tensor(DType::kUInt8), "the decoded image").tensor();
+    } catch (const py::error_already_set& error) {
+      Fail(ErrorCode::kUnsupported, "the image could not be decoded: ", error.what());
+    }
+  };
+}
+
+std::unique_ptr<Session> Create(const io::ModelFile& model, int threads, const std::string& tier, bool optimize,
+                                py::object image_decoder) {
+  runtime::SessionOptions options;
+  options.image_decoder = ToImageDecoder(std::move(image_decoder));
   // Not a call_guard: pybind11 would also make the Python object without the lock.
   const py::gil_scoped_release release;
-  runtime::SessionOptions options;
   options.threads = threads;
   options.tier = Tier::FromName(tier);
   options.optimize = optimize;
@@ -105,7 +127,8 @@ py::list DescribeSpecs(const std::vector<IoSpec>& specs) {
 
 void BindSession(py::module_& module) {
   py::class_<Session>(module, "Session")
-      .def(py::init(&Create), py::arg("model"), py::arg("threads"), py::arg("tier"), py::arg("optimize"))
+      .def(py::init(&Create), py::arg("model"), py::arg("threads"), py::arg("tier"), py::arg("optimize"),
+           py::arg("image_decoder"))
       .def("inputs", [](const Session& session) { return DescribeSpecs(session.inputs()); })
       .def("overridable_inputs", [](const Session& session) { return DescribeSpecs(session.overridable_inputs()); })
       .def("outputs", [](const Session& session) { return DescribeSpecs(session.outputs()); })

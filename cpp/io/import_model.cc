@@ -8,6 +8,7 @@
 
 #include "onnxforge/base/error.h"
 
+#include "contrib_functions.h"
 #include "function_body.h"
 #include "import_attribute.h"
 #include "import_tensor.h"
@@ -234,16 +235,18 @@ class Importer {
   }
 
   void ExpandOperator(const onnx::NodeProto& node, const Operator& op, Scope& scope) {
+    const std::vector<ir::ValueId> inputs = FindInputs(node, scope);
+    std::vector<const onnx::TypeProto*> types;
+    std::vector<bool> given;
+    for (const ir::ValueId id : inputs) {
+      const bool typed = id.valid() && scope.builder().known(id).type.value_case() != onnx::TypeProto::VALUE_NOT_SET;
+      types.push_back(typed ? &scope.builder().known(id).type : nullptr);
+      given.push_back(id.valid());
+    }
     FunctionBody body;
-    if (op.schema != nullptr && !op.schema->Deprecated()) {
-      const std::vector<ir::ValueId> inputs = FindInputs(node, scope);
-      std::vector<const onnx::TypeProto*> types;
-      std::vector<bool> given;
-      for (const ir::ValueId id : inputs) {
-        const bool typed = id.valid() && scope.builder().known(id).type.value_case() != onnx::TypeProto::VALUE_NOT_SET;
-        types.push_back(typed ? &scope.builder().known(id).type : nullptr);
-        given.push_back(id.valid());
-      }
+    if (op.schema == nullptr) {
+      body.function = ContribFunctionBody(op.domain, {node, types, given});
+    } else if (!op.schema->Deprecated()) {
       body = SchemaFunctionBody(*op.schema, op.opset, node, types, given);
     }
     if (body.function == nullptr) FailNoKernel(node, op);

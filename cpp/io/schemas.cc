@@ -8,6 +8,7 @@
 #include "onnxforge/base/error.h"
 #include "onnxforge/io/model_file.h"
 
+#include "contrib_functions.h"
 #include "import_type.h"
 
 namespace onnxforge::io {
@@ -61,6 +62,7 @@ std::vector<SchemaRow> AllSchemas() {
     rows.push_back({schema.domain(), schema.Name(), schema.since_version(), schema.Deprecated(),
                     schema.HasFunction() || schema.HasContextDependentFunction()});
   }
+  for (const std::string& name : ContribFunctions()) rows.push_back({"com.microsoft", name, 1, false, true});
   std::sort(rows.begin(), rows.end(), [](const SchemaRow& a, const SchemaRow& b) {
     return std::tie(a.domain, a.op_type, a.since_version) < std::tie(b.domain, b.op_type, b.since_version);
   });

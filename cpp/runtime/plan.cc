@@ -121,8 +121,9 @@ class Compiler {
         types.back() = Type::Tensor(constants.back().dtype(), constants.back().shape());
       }
     }
-    const NodeSpec spec{node.domain, node.op_type, node.since_version, node.attributes,
-                        types,       constants,    node.inputs.size(), node.outputs.size()};
+    NodeSpec spec{node.domain, node.op_type, node.since_version, node.attributes,
+                  types,       constants,    node.inputs.size(), node.outputs.size()};
+    spec.image_decoder = &options_.image_decoder;
     step.control_flow = CreateControlFlow(spec, step.bodies);
     if (step.control_flow == nullptr) step.kernel = CreateKernel(options_.tier, spec);
     Require(step.control_flow != nullptr || step.kernel != nullptr, ErrorCode::kUnsupported, "there is no kernel for ",

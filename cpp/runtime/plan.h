@@ -64,6 +64,7 @@ struct Plan {
 
 struct CompileOptions {
   Tier tier;
+  ImageDecoder image_decoder;
 };
 
 /// Chooses kernels and lays out steps, bodies included. Fails with kUnsupported, naming the node, where there is no

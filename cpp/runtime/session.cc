@@ -96,7 +96,7 @@ class Session::Impl {
     }
     for (ir::ValueId id : graph.outputs) outputs_.push_back({graph.value(id).name, graph.value(id).type});
     if (options.optimize) passes::Optimize(model, {options.tier});
-    plan_ = CompilePlan(graph, {options.tier});
+    plan_ = CompilePlan(graph, {options.tier, options.image_decoder});
   }
 
   std::vector<Value> Run(const std::vector<NamedValue>& feeds, const std::vector<std::string>& wanted, Profile* profile,

@@ -15,7 +15,7 @@ class Support(str, Enum):
     """By a kernel of the engine."""
 
     FUNCTION = "function body"
-    """As the graph that the ONNX standard gives for it."""
+    """As a graph: the one that the ONNX standard gives, or for a contributed operator our own."""
 
     MISSING = "missing"
     """Not at all: a model that holds one is refused when a session is made."""
@@ -23,7 +23,7 @@ class Support(str, Enum):
 
 @dataclass(frozen=True)
 class OperatorInfo:
-    """One operator version of the ONNX schema registry."""
+    """One operator version of the ONNX schema registry, or a contributed operator."""
 
     domain: str
     """`""` is ai.onnx."""
@@ -39,8 +39,11 @@ class OperatorInfo:
 
 
 def operators() -> tuple[OperatorInfo, ...]:
-    """Return every operator version that the linked ONNX knows, by domain, name and version."""
-    return tuple(
+    """Return every operator version that ONNX knows, and the contributed ones that run here.
+
+    They are in the order of domain, name and version.
+    """
+    rows = (
         OperatorInfo(
             domain=row["domain"],
             op_type=row["op_type"],
@@ -50,6 +53,7 @@ def operators() -> tuple[OperatorInfo, ...]:
         )
         for row in _core.operators()
     )
+    return tuple(sorted(rows, key=lambda row: (row.domain, row.op_type, row.since_version)))
 
 
 def _support(*, kernel: bool, function: bool) -> Support:

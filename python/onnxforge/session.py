@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from .description import ValueInfo, value_info
+from .images import image_decoder
 from .model import ModelSource, load
 from .profile import Profile
 
@@ -46,7 +47,7 @@ class Session:
         tier: str = "auto",
         optimize: bool = True,
     ) -> None:
-        self._core = _core.Session(load(model)._core, threads or 0, tier, optimize)
+        self._core = _core.Session(load(model)._core, threads or 0, tier, optimize, image_decoder())
         self.inputs = tuple(map(value_info, self._core.inputs()))
         self.overridable_inputs = tuple(map(value_info, self._core.overridable_inputs()))
         self.outputs = tuple(map(value_info, self._core.outputs()))

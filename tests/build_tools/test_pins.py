@@ -42,6 +42,11 @@ VERIFIED = {
         "python-windows",
         "3.13.2",
     ): "6e57af03c2cb64dd5191f76274b97fc630b3001bde59f82cf1e252e7e02d6754",
+    ("nudenet", "3.4.2"): "5937dbd84e5d8e5de038f08ffea5a1bb50a08475776bf2b4795914ce0eaf0331",
+    ("rapidocr-onnxruntime", "1.4.4"): (
+        "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf"
+    ),
+    ("silero-vad", "6.2.3"): "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",
 }
 
 
@@ -110,7 +115,12 @@ def test_versions_are_ordered_as_versions():
 def test_kinds_are_told_apart():
     pins = load_pins()
     assert pins.names(PinKind.SOURCE) == ("protobuf", "onnx", "highway")
-    assert pins.names(PinKind.TEST_DATA) == ("magika",)
+    assert pins.names(PinKind.TEST_DATA) == (
+        "magika",
+        "nudenet",
+        "rapidocr-onnxruntime",
+        "silero-vad",
+    )
 
 
 def test_an_unknown_version_names_the_pinned_ones():

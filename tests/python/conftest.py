@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.python.support import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -36,9 +41,20 @@ def tiny_path(tmp_path):
 
 @pytest.fixture(scope="session")
 def magika_path() -> Path:
-    """The model of magika, through the builder's verified fetcher (or its cache)."""
+    """The model of magika."""
+    return fetched("magika") / "model.onnx"
+
+
+@pytest.fixture(scope="session")
+def package_models() -> Callable[[str], Path]:
+    """The folder with the models of a pinned package, by its name."""
+    return functools.cache(fetched)
+
+
+def fetched(name: str) -> Path:
+    """The files of a pin, through the builder's verified fetcher (or its cache)."""
     done = subprocess.run(
-        [sys.executable, "-m", "build_tools", "fetch", "magika", "--json"],
+        [sys.executable, "-m", "build_tools", "fetch", name, "--json"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -46,4 +62,4 @@ def magika_path() -> Path:
     )
     assert done.returncode == 0, done.stderr
     (source,) = json.loads(done.stdout)
-    return Path(source["source"]) / "model.onnx"
+    return Path(source["source"])

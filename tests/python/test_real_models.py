@@ -1,4 +1,4 @@
-"""ONNX's nine light models with the suite's own expected outputs; magika against onnxruntime."""
+"""ONNX's light models with the suite's expected outputs; published ones against onnxruntime."""
 
 from __future__ import annotations
 
@@ -75,3 +75,53 @@ def test_magika_runs_in_planned_memory(magika_path):
     (spec,) = session.inputs
     profile = session.profile({spec.name: np.zeros((1, 2048), np.int32)})
     assert profile.unplanned_allocations == 0
+
+
+NORMAL = np.random.default_rng(0).standard_normal
+PUBLISHED = [
+    # Text detection, the direction of text, and its recognition (PP-OCRv4).
+    ("rapidocr-onnxruntime", "ch_PP-OCRv4_det_infer.onnx", {"x": (1, 3, 96, 128)}),
+    ("rapidocr-onnxruntime", "ch_PP-OCRv4_det_infer.onnx", {"x": (2, 3, 64, 160)}),
+    ("rapidocr-onnxruntime", "ch_ppocr_mobile_v2.0_cls_infer.onnx", {"x": (2, 3, 48, 192)}),
+    ("rapidocr-onnxruntime", "ch_PP-OCRv4_rec_infer.onnx", {"x": (1, 3, 48, 96)}),
+    # Detection (YOLOv8n).
+    ("nudenet", "320n.onnx", {"images": (1, 3, 320, 320)}),
+]
+
+
+def agree(session: onnxforge.Session, path: Path, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Hold a run against onnxruntime's; return the outputs."""
+    found = list(session.run(feeds).values())
+    for got, want in zip(found, run_peer(str(path), feeds), strict=True):
+        assert (got.shape, got.dtype) == (want.shape, want.dtype)
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=2e-5 * max(1.0, np.abs(want).max()))
+    return found
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("optimize", [True, False], ids=["optimised", "as it stands"])
+@pytest.mark.parametrize(
+    ("package", "file", "shapes"),
+    PUBLISHED,
+    ids=[f"{file}-{shapes}" for _, file, shapes in PUBLISHED],
+)
+def test_a_published_model_agrees_with_onnxruntime(package_models, package, file, shapes, optimize):
+    path = package_models(package) / file
+    feeds = {name: 0.3 * NORMAL(shape).astype(np.float32) for name, shape in shapes.items()}
+    agree(onnxforge.Session(path, optimize=optimize), path, feeds)
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("tier", ["auto", "reference"])
+@pytest.mark.parametrize("optimize", [True, False], ids=["optimised", "as it stands"])
+@pytest.mark.parametrize(("rate", "samples"), [(16000, 576), (8000, 288)])
+def test_a_voice_activity_detector_keeps_its_state(package_models, rate, samples, optimize, tier):
+    """Two models behind an If that asks for the rate, with more Ifs inside, and an LSTM."""
+    path = package_models("silero-vad") / "silero_vad.onnx"
+    session = onnxforge.Session(path, optimize=optimize, tier=tier)
+    state = np.zeros((2, 1, 128), np.float32)
+    for _ in range(4):
+        sound = 0.3 * NORMAL((1, samples)).astype(np.float32)
+        feeds = {"input": sound, "state": state, "sr": np.array(rate, np.int64)}
+        _, state = agree(session, path, feeds)
+    assert np.abs(state).max() > 0

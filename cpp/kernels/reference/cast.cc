@@ -1,13 +1,16 @@
-// Cast, CastLike and BitCast.
+// Cast, CastLike, BitCast and CastMap.
+#include "reference/cast.h"
+
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <locale>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "reference/broadcast.h"
-#include "reference/compute.h"
 #include "reference/list.h"
 
 namespace onnxforge::reference {
@@ -116,25 +119,35 @@ std::string ToText(DType from, const void* x) {
   return std::to_string(value);
 }
 
-void RunCast(KernelContext& context, DType to, const ConvertOptions& options) {
-  const Tensor& x = context.Input(0);
-  if (x.dtype() == to) {
-    context.SetOutput(0, x);
-    return;
-  }
-  Tensor& y = context.Output(0, to, x.shape());
+}  // namespace
+
+void CastElements(ThreadPool& threads, const Tensor& x, Tensor& y, const ConvertOptions& options) {
+  const DType to = y.dtype();
   const auto in_size = static_cast<int64_t>(ElementSize(x.dtype()));
   const auto out_size = static_cast<int64_t>(ElementSize(to));
   const auto* in = static_cast<const char*>(x.raw());
   auto* out = static_cast<char*>(y.raw());
-  if (to == DType::kString) {
+  if (x.dtype() == to) {
+    CopyElements(to, x.raw(), 0, y.raw(), 0, x.elements());
+  } else if (to == DType::kString) {
     for (int64_t i = 0; i < x.elements(); ++i) y.data<std::string>()[i] = ToText(x.dtype(), in + i * in_size);
   } else if (x.dtype() == DType::kString) {
     for (int64_t i = 0; i < x.elements(); ++i) FromText(x.data<std::string>()[i], to, out + i * out_size, options);
   } else {
-    context.Threads().ParallelFor(x.elements(), kElementwiseGrain, [&](int64_t begin, int64_t end) {
+    threads.ParallelFor(x.elements(), kElementwiseGrain, [&](int64_t begin, int64_t end) {
       ConvertElements(x.dtype(), in + begin * in_size, to, out + begin * out_size, end - begin, options);
     });
+  }
+}
+
+namespace {
+
+void RunCast(KernelContext& context, DType to, const ConvertOptions& options) {
+  const Tensor& x = context.Input(0);
+  if (x.dtype() == to) {
+    context.SetOutput(0, x);
+  } else {
+    CastElements(context.Threads(), x, context.Output(0, to, x.shape()), options);
   }
 }
 
@@ -206,12 +219,56 @@ std::unique_ptr<Kernel> MakeBitCast(const NodeSpec& node) {
   });
 }
 
+DType ReadMapTarget(const NodeSpec& node) {
+  const std::string to = node.attributes.String("cast_to", "TO_FLOAT");
+  if (to == "TO_FLOAT") return DType::kFloat32;
+  if (to == "TO_INT64") return DType::kInt64;
+  Require(to == "TO_STRING", ErrorCode::kInvalidModel,
+          "attribute 'cast_to' must be TO_FLOAT, TO_STRING or TO_INT64, not '", to, "'");
+  return DType::kString;
+}
+
+/// The values of a map in the order of its keys: one after the other, or (`width` ≥ 0) each at its key, among zeros.
+Tensor Packed(const Map& map, int64_t width) {
+  const std::vector<int64_t> keys = map.keys.To<int64_t>();
+  const auto count = static_cast<int64_t>(keys.size());
+  std::vector<int64_t> order(keys.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int64_t>(i);
+  std::sort(order.begin(), order.end(),
+            [&](int64_t a, int64_t b) { return keys[static_cast<size_t>(a)] < keys[static_cast<size_t>(b)]; });
+  Tensor out = Tensor::Allocate(map.values.dtype(), {1, width < 0 ? count : width});
+  if (width >= 0 && out.dtype() == DType::kString) std::fill_n(out.data<std::string>(), width, "0");
+  if (width >= 0 && out.dtype() != DType::kString) std::fill_n(static_cast<char*>(out.raw()), out.bytes(), '\0');
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t from = order[static_cast<size_t>(i)];
+    const int64_t key = keys[static_cast<size_t>(from)];
+    Require(width < 0 || (key >= 0 && key < width), ErrorCode::kInvalidArgument, "the key ", key,
+            " is not within [0, max_map), which is ", width);
+    CopyElements(out.dtype(), map.values.raw(), from, out.raw(), width < 0 ? i : key, 1);
+  }
+  return out;
+}
+
+std::unique_ptr<Kernel> MakeCastMap(const NodeSpec& node) {
+  const std::string form = node.attributes.String("map_form", "DENSE");
+  const int64_t width = node.attributes.Int("max_map", 1);
+  Require(form == "DENSE" || form == "SPARSE", ErrorCode::kInvalidModel,
+          "attribute 'map_form' must be DENSE or SPARSE, not '", form, "'");
+  Require(form == "DENSE" || (width > 0 && width <= int64_t{1} << 28), ErrorCode::kInvalidModel,
+          "attribute 'max_map' is ", width);
+  return MakeKernel([to = ReadMapTarget(node), width = form == "SPARSE" ? width : -1](KernelContext& context) {
+    const Tensor values = Packed(context.InputValue(0).map(), width);
+    CastElements(context.Threads(), values, context.Output(0, to, values.shape()), {});
+  });
+}
+
 }  // namespace
 
 void AddCast(KernelTable& table) {
   table.Add("", "BitCast", {26}, &MakeBitCast);
   table.Add("", "Cast", {1, 6, 9, 13, 19, 21, 23, 24, 25, 28}, &MakeCast);
   table.Add("", "CastLike", {15, 19, 21, 23, 24, 25}, &MakeCastLike);
+  table.Add("ai.onnx.ml", "CastMap", {1}, &MakeCastMap);
 }
 
 }  // namespace onnxforge::reference

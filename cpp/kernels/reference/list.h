@@ -13,13 +13,18 @@ namespace onnxforge::reference {
   FAMILY(Clip)                               \
   FAMILY(Concat)                             \
   FAMILY(Constant)                           \
+  FAMILY(ContribAttention)                   \
   FAMILY(Conv)                               \
   FAMILY(Cumulative)                         \
+  FAMILY(DeformConv)                         \
   FAMILY(Dropout)                            \
   FAMILY(Einsum)                             \
   FAMILY(Expand)                             \
   FAMILY(Gather)                             \
+  FAMILY(ImageDecoder)                       \
   FAMILY(Matmul)                             \
+  FAMILY(MatmulNbits)                        \
+  FAMILY(MaxRoiPool)                         \
   FAMILY(MlFeatures)                         \
   FAMILY(MlLabels)                           \
   FAMILY(MlLinear)                           \
@@ -34,6 +39,7 @@ namespace onnxforge::reference {
   FAMILY(Random)                             \
   FAMILY(Recurrent)                          \
   FAMILY(Reduce)                             \
+  FAMILY(RegexFullMatch)                     \
   FAMILY(Resize)                             \
   FAMILY(Scatter)                            \
   FAMILY(Select)                             \
@@ -42,7 +48,9 @@ namespace onnxforge::reference {
   FAMILY(Signal)                             \
   FAMILY(Slice)                              \
   FAMILY(Softmax)                            \
+  FAMILY(StringNormalizer)                   \
   FAMILY(Text)                               \
+  FAMILY(TfidfVectorizer)                    \
   FAMILY(Transpose)                          \
   FAMILY(UnaryMath)                          \
   FAMILY(VariadicMath)                       \

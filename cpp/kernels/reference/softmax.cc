@@ -30,12 +30,16 @@ void ForLines(const Shape& shape, int64_t attribute, bool flatten, F f) {
   }
 }
 
-template <typename C>
+/// T: the tensor's own type. The standard's function body is ReduceMax, Sub, Exp, ReduceSum and Div, and each of these
+/// rounds to it.
+template <typename T, typename C>
 void SoftmaxLine(const C* x, C* y, int64_t step, int64_t n) {
+  const auto rounded = [](C value) { return static_cast<C>(static_cast<T>(value)); };
   C greatest = x[0];
   for (int64_t i = 1; i < n; ++i) greatest = std::max(greatest, x[i * step]);
   C sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += y[i * step] = std::exp(x[i * step] - greatest);
+  for (int64_t i = 0; i < n; ++i) sum += y[i * step] = rounded(std::exp(rounded(x[i * step] - greatest)));
+  sum = rounded(sum);
   for (int64_t i = 0; i < n; ++i) y[i * step] /= sum;
 }
 
@@ -59,21 +63,21 @@ void HardmaxLine(const C* x, C* y, int64_t step, int64_t n) {
 
 struct SoftmaxOp {
   static constexpr const char* kName = "Softmax";
-  template <typename C>
+  template <typename T, typename C>
   static void Apply(const C* x, C* y, int64_t step, int64_t n) {
-    SoftmaxLine(x, y, step, n);
+    SoftmaxLine<T>(x, y, step, n);
   }
 };
 struct LogSoftmaxOp {
   static constexpr const char* kName = "LogSoftmax";
-  template <typename C>
+  template <typename T, typename C>
   static void Apply(const C* x, C* y, int64_t step, int64_t n) {
     LogSoftmaxLine(x, y, step, n);
   }
 };
 struct HardmaxOp {
   static constexpr const char* kName = "Hardmax";
-  template <typename C>
+  template <typename T, typename C>
   static void Apply(const C* x, C* y, int64_t step, int64_t n) {
     HardmaxLine(x, y, step, n);
   }
@@ -85,12 +89,14 @@ std::unique_ptr<Kernel> MakeLines(const NodeSpec& node) {
   return MakeKernel([flatten, axis = node.attributes.Int("axis", flatten ? 1 : -1)](KernelContext& context) {
     const Tensor& x = context.Input(0);
     Tensor& y = context.Output(0, x.dtype(), x.shape());
-    DispatchFloat(x.dtype(), Op::kName, [&](auto tag) {
-      using C = typename decltype(tag)::type;
+    Dispatch<Floats>(x.dtype(), Op::kName, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      using C = Wide<T>;
       const C* in = ReadAs<C>(context, x);
       WideOutput<C> out(context, y);
-      ForLines(x.shape(), axis, flatten,
-               [&](int64_t begin, int64_t step, int64_t n) { Op::Apply(in + begin, out.data() + begin, step, n); });
+      ForLines(x.shape(), axis, flatten, [&](int64_t begin, int64_t step, int64_t n) {
+        Op::template Apply<T>(in + begin, out.data() + begin, step, n);
+      });
       out.Store();
     });
   });

@@ -71,7 +71,7 @@ class ModelFile {
   std::shared_ptr<const Impl> impl_;
 };
 
-/// One row of the ONNX schema registry.
+/// One row of the ONNX schema registry, or an operator of com.microsoft that has a body here.
 struct SchemaRow {
   std::string domain;
   std::string op_type;
@@ -80,7 +80,7 @@ struct SchemaRow {
   bool has_function_body = false;  // also the context-dependent kind
 };
 
-/// Every operator version of every domain, sorted: what the coverage table is made from.
+/// Every operator version of every domain, sorted: what the coverage table is made from. Kernels know of more.
 std::vector<SchemaRow> AllSchemas();
 
 /// The version of ONNX that is linked in, and of protobuf: "1.23.2", "3.21.12".

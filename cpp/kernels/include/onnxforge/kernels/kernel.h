@@ -17,6 +17,7 @@
 #include "onnxforge/base/threads.h"
 #include "onnxforge/base/type.h"
 #include "onnxforge/base/value.h"
+#include "onnxforge/kernels/image_decoder.h"
 
 namespace onnxforge {
 
@@ -31,7 +32,8 @@ struct NodeSpec {
   Span<const Tensor> constant_inputs;  // undefined where the input is not a constant
   size_t input_count = 0;
   size_t output_count = 0;
-  int64_t target = 0;  // the Highway target a SIMD kernel must keep to; 0 for the best one
+  int64_t target = 0;                           // the Highway target a SIMD kernel must keep to; 0 for the best one
+  const ImageDecoder* image_decoder = nullptr;  // null where there is none
 
   bool IsConstant(size_t i) const { return i < constant_inputs.size() && constant_inputs[i].defined(); }
   DType InputDType(size_t i) const { return i < input_types.size() ? input_types[i].dtype : DType::kUndefined; }

@@ -19,7 +19,8 @@ namespace onnxforge::runtime {
 struct SessionOptions {
   int threads = 0;  // 0: one per core this process may use
   Tier tier = Tier::Auto();
-  bool optimize = true;  // run the passes
+  bool optimize = true;        // run the passes
+  ImageDecoder image_decoder;  // empty: the operator ImageDecoder is refused
 };
 
 /// A graph input or output, for people and for checking what the caller passes.

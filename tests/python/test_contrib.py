@@ -1,0 +1,488 @@
+"""onnxruntime's contributed operators (com.microsoft), with onnxruntime's results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, TypeProto, helper, numpy_helper
+
+import onnxforge
+from tests.python.kernel_support import TIERS
+from tests.python.support import run_peer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import onnx
+
+rng = np.random.default_rng(0)
+
+
+def floats(*shape: int) -> np.ndarray:
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def node_model(
+    op_type: str,
+    inputs: Sequence[np.ndarray | None],
+    attributes: Mapping[str, Any],
+    outputs: Sequence[tuple[str, int]],
+    constants: Sequence[int] = (),
+    domain: str = "com.microsoft",
+) -> onnx.ModelProto:
+    """One node; `outputs` are names and element types, `constants` inputs that are initialisers."""
+    names = ["" if value is None else f"x{i}" for i, value in enumerate(inputs)]
+    values = {name: value for name, value in zip(names, inputs, strict=True) if name}
+    fixed = {names[i] for i in constants}
+    node = helper.make_node(
+        op_type, names, [name for name, _ in outputs], domain=domain, **attributes
+    )
+    graph = helper.make_graph(
+        [node],
+        op_type,
+        [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+            )
+            for name, value in values.items()
+            if name not in fixed
+        ],
+        [helper.make_tensor_value_info(name, kind, None) for name, kind in outputs if name],
+        [numpy_helper.from_array(values[name], name) for name in names if name in fixed],
+    )
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def compare(
+    op_type: str,
+    inputs: Sequence[np.ndarray | None],
+    attributes: Mapping[str, Any] | None = None,
+    outputs: Sequence[tuple[str, int]] = (("y", TensorProto.FLOAT),),
+    *,
+    constants: Sequence[int] = (),
+    steps: int = 0,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+    domain: str = "com.microsoft",
+) -> None:
+    """Hold both tiers against onnxruntime; `steps`: how far integers may be off."""
+    model = node_model(op_type, inputs, attributes or {}, outputs, constants, domain)
+    feeds = {
+        f"x{i}": value for i, value in enumerate(inputs) if value is not None and i not in constants
+    }
+    expected = run_peer(model, feeds)
+    for tier in TIERS:
+        found = list(onnxforge.Session(model, tier=tier).run(feeds).values())
+        assert len(found) == len(expected)
+        for got, want in zip(found, expected, strict=True):
+            assert (got.dtype, got.shape) == (want.dtype, want.shape)
+            if want.dtype.kind in "iu":
+                assert np.abs(got.astype(np.int64) - want.astype(np.int64)).max(initial=0) <= steps
+            else:
+                np.testing.assert_allclose(got, want, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "inputs", "attributes"),
+    [
+        ("Gelu", [floats(3, 5)], {}),
+        ("FastGelu", [floats(3, 5)], {}),
+        ("FastGelu", [floats(3, 5), floats(5)], {}),
+        ("BiasGelu", [floats(2, 3, 5), floats(5)], {}),
+        ("QuickGelu", [floats(3, 5)], {}),
+        ("QuickGelu", [floats(3, 5)], {"alpha": 1.0}),
+    ],
+)
+def test_gelu(op_type, inputs, attributes):
+    compare(op_type, inputs, attributes)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "attributes"),
+    [
+        ((2, 3, 4), (2, 4, 5), {"alpha": 0.5}),
+        ((2, 4, 3), (2, 4, 5), {"transA": 1}),
+        ((2, 3, 4), (2, 5, 4), {"transB": 1, "alpha": 2.0}),
+        ((4, 3), (5, 4), {"transA": 1, "transB": 1}),
+        ((3, 2, 4), (2, 4, 5), {"transBatchA": 1}),
+        ((4, 2, 3), (2, 4, 5), {"transBatchA": 1, "transA": 1}),
+        ((2, 3, 4), (4, 2, 5), {"transBatchB": 1}),
+    ],
+)
+def test_fused_matmul(a, b, attributes):
+    compare("FusedMatMul", [floats(*a), floats(*b)], attributes)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("beta", [False, True])
+@pytest.mark.parametrize("skip", [(2, 3, 8), (1, 3, 8), (3, 8)])
+def test_skip_layer_normalization(bias, beta, skip):
+    inputs = [floats(2, 3, 8), floats(*skip), floats(8), floats(8) if beta else None]
+    outputs = [("y", 1), ("", 0), ("", 0), ("sum", 1)]
+    compare(
+        "SkipLayerNormalization", [*inputs, floats(8) if bias else None], {"epsilon": 1e-5}, outputs
+    )
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_skip_simplified_layer_normalization(bias):
+    inputs = [floats(2, 3, 8), floats(2, 3, 8), floats(8), floats(8) if bias else None]
+    outputs = [("y", 1), ("", 0), ("", 0), ("sum", 1)]
+    compare("SkipSimplifiedLayerNormalization", inputs, {"epsilon": 1e-5}, outputs)
+
+
+def test_simplified_layer_normalization_in_the_standards_own_domain():
+    compare(
+        "SimplifiedLayerNormalization", [floats(2, 3, 8), floats(8)], {"epsilon": 1e-5}, domain=""
+    )
+
+
+@pytest.mark.parametrize("segments", [False, True])
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize("positions", [False, True])
+def test_embed_layer_normalization(segments, mask, positions):
+    ids = rng.integers(0, 11, (2, 4)).astype(np.int32)
+    inputs = [
+        ids,
+        rng.integers(0, 2, (2, 4)).astype(np.int32) if segments else None,
+        floats(11, 8),
+        floats(6, 8),
+        floats(2, 8) if segments else None,
+        floats(8),
+        floats(8),
+        np.array([[1, 1, 1, 0], [1, 1, 0, 0]], np.int32) if mask else None,
+        np.array([[3, 2, 1, 0], [0, 1, 2, 3]], np.int32) if positions else None,
+    ]
+    outputs = [("y", 1), ("mask_index", TensorProto.INT32), ("sum", 1)]
+    constants = [2, 3, *([4] if segments else []), 5, 6]
+    compare("EmbedLayerNormalization", inputs, {"epsilon": 1e-6}, outputs, constants=constants)
+
+
+@pytest.mark.parametrize(
+    ("activation", "parameters"),
+    [
+        ("Relu", None),
+        ("Tanh", None),
+        ("Sigmoid", None),
+        ("LeakyRelu", [0.2]),
+        ("Clip", [-0.5, 0.5]),
+        ("HardSigmoid", [0.3, 0.4]),
+    ],
+)
+@pytest.mark.parametrize("added", [False, True])
+def test_fused_conv(activation, parameters, added):
+    attributes: dict[str, Any] = {"activation": activation, "pads": [1, 1, 1, 1], "strides": [2, 2]}
+    if parameters is not None:
+        attributes["activation_params"] = parameters
+    inputs = [floats(1, 3, 7, 6), floats(4, 3, 3, 3), floats(4), floats(1, 4, 4, 3)]
+    compare("FusedConv", inputs[: 4 if added else 3], attributes)
+
+
+def test_fused_gemm():
+    attributes = {"transB": 1, "alpha": 0.5, "activation": "LeakyRelu", "activation_alpha": 0.1}
+    compare("FusedGemm", [floats(3, 4), floats(5, 4), floats(5)], attributes)
+
+
+def scale(value: float) -> np.ndarray:
+    return np.array(value, np.float32)
+
+
+def quantized(dtype: type, *shape: int) -> np.ndarray:
+    info = np.iinfo(dtype)
+    return rng.integers(info.min, info.max + 1, shape).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+@pytest.mark.parametrize("op_type", ["QLinearAdd", "QLinearMul"])
+def test_quantized_binary(op_type, dtype):
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    zero = np.array(3, dtype)
+    inputs = [
+        *(quantized(dtype, 2, 3, 16), scale(0.05), zero),
+        *(quantized(dtype, 3, 1), scale(0.03), np.array(7, dtype)),
+        *(scale(0.09), zero),
+    ]
+    compare(op_type, inputs, {}, [("y", kind)], steps=1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+@pytest.mark.parametrize(
+    ("op_type", "attributes"),
+    [
+        ("QLinearSigmoid", {}),
+        ("QLinearLeakyRelu", {"alpha": 0.2}),
+        ("QLinearGlobalAveragePool", {"channels_last": 0}),
+        ("QLinearGlobalAveragePool", {"channels_last": 1}),
+        ("QLinearAveragePool", {"kernel_shape": [2, 3], "pads": [1, 1, 0, 1], "strides": [2, 1]}),
+        ("QLinearAveragePool", {"kernel_shape": [2, 2], "channels_last": 1}),
+        ("QLinearSoftmax", {"axis": 1, "opset": 13}),
+    ],
+)
+def test_quantized_unary(op_type, attributes, dtype):
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    output_scale = 1 / 256 if op_type in {"QLinearSigmoid", "QLinearSoftmax"} else 0.04
+    output_zero = -128 if dtype is np.int8 and output_scale < 0.01 else 0
+    inputs = [
+        *(quantized(dtype, 2, 4, 6, 5), scale(0.05), np.array(5, dtype)),
+        *(scale(output_scale), np.array(output_zero, dtype)),
+    ]
+    compare(op_type, inputs, attributes, [("y", kind)], constants=[1, 2, 3, 4], steps=1)
+
+
+def test_quantized_concat():
+    inputs = [
+        *(scale(0.05), np.array(10, np.uint8)),
+        *(quantized(np.uint8, 2, 3), scale(0.04), np.array(8, np.uint8)),
+        *(quantized(np.uint8, 2, 2), scale(0.06), np.array(12, np.uint8)),
+    ]
+    constants = [0, 1, 3, 4, 6, 7]
+    compare(
+        "QLinearConcat",
+        inputs,
+        {"axis": 1},
+        [("y", TensorProto.UINT8)],
+        constants=constants,
+        steps=1,
+    )
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("zero", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_dynamic_quantize_matmul(dtype, zero, bias):
+    inputs = [
+        *(floats(2, 4, 8), quantized(dtype, 8, 6), np.array([0.02], np.float32)),
+        np.array([3], dtype) if zero else None,
+        floats(6) if bias else None,
+    ]
+    compare("DynamicQuantizeMatMul", inputs, {}, atol=1e-4)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_matmul_integer_to_float(bias):
+    inputs = [
+        *(quantized(np.uint8, 2, 4, 8), quantized(np.int8, 8, 6)),
+        *(scale(0.03), np.abs(floats(6)), np.array(120, np.uint8), np.zeros(6, np.int8)),
+        floats(6) if bias else None,
+    ]
+    compare("MatMulIntegerToFloat", inputs, {}, atol=1e-3)
+
+
+@pytest.mark.parametrize("constants", [[], [1, 2], [1, 2, 3]], ids=["run time", "some", "all"])
+@pytest.mark.parametrize("zero", [False, True])
+@pytest.mark.parametrize(("bits", "block", "k"), [(4, 16, 48), (4, 32, 40), (8, 32, 64)])
+def test_matmul_nbits(bits, block, k, zero, constants):
+    blocks = -(-k // block)
+    columns = 6
+    packed = quantized(np.uint8, columns, blocks, block * bits // 8)
+    inputs = [
+        *(floats(2, 3, k), packed, np.abs(floats(columns * blocks)) / 8),
+        quantized(np.uint8, columns * -(-blocks * bits // 8)) if zero else None,
+    ]
+    attributes = {"K": k, "N": columns, "bits": bits, "block_size": block}
+    constants = [i for i in constants if inputs[i] is not None]
+    # With weights of 8 bits that are constants onnxruntime's own sums are only so exact.
+    compare("MatMulNBits", inputs, attributes, constants=constants, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("interleaved", [0, 1])
+@pytest.mark.parametrize("offset", [False, True])
+@pytest.mark.parametrize("shape", [(2, 3, 16), (2, 4, 3, 8)])
+def test_rotary_embedding(shape, offset, interleaved):
+    positions = np.array([2]) if offset else rng.integers(0, 9, (2, 3))
+    inputs = [floats(*shape), positions.astype(np.int64), floats(9, 4), floats(9, 4)]
+    compare("RotaryEmbedding", inputs, {"interleaved": interleaved})
+
+
+def test_rotary_embedding_of_a_part_of_each_head():
+    inputs = [floats(2, 3, 16), np.array([0], np.int64), floats(9, 2), floats(9, 2)]
+    compare("RotaryEmbedding", inputs, {"num_heads": 2, "rotary_embedding_dim": 4})
+
+
+BATCH, LENGTH, HEADS, WIDTH = 2, 4, 2, 8
+HIDDEN = HEADS * WIDTH
+
+MASKS = {
+    "none": None,
+    "lengths": np.array([4, 2], np.int32),
+    "ends and begins": np.array([4, 3, 0, 1], np.int32),
+    "keys": np.array([[1, 1, 1, 0], [1, 1, 0, 0]], np.int32),
+    "queries": np.tril(np.ones((BATCH, LENGTH, LENGTH), np.int32)),
+}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("causal", [0, 1])
+@pytest.mark.parametrize("biased", [False, True])
+def test_attention(mask, causal, biased):
+    inputs = [
+        *(floats(BATCH, LENGTH, 12), floats(12, 3 * HIDDEN), floats(3 * HIDDEN), MASKS[mask], None),
+        floats(1, HEADS, LENGTH, LENGTH) if biased else None,
+    ]
+    compare("Attention", inputs, {"num_heads": HEADS, "unidirectional": causal}, constants=[1, 2])
+
+
+def test_attention_with_a_past():
+    inputs = [
+        *(floats(BATCH, LENGTH, 12), floats(12, 3 * HIDDEN), floats(3 * HIDDEN), None),
+        floats(2, BATCH, HEADS, 3, WIDTH),
+    ]
+    outputs = [("y", 1), ("present", 1)]
+    attributes = {"num_heads": HEADS, "unidirectional": 1}
+    compare("Attention", inputs, attributes, outputs, constants=[1, 2])
+
+
+def test_attention_with_values_of_another_width():
+    sizes = [HIDDEN, HIDDEN, 2 * 5]
+    inputs = [floats(BATCH, LENGTH, 12), floats(12, sum(sizes)), floats(sum(sizes))]
+    compare("Attention", inputs, {"num_heads": HEADS, "qkv_hidden_sizes": sizes}, constants=[1, 2])
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("causal", [0, 1])
+def test_multi_head_attention(causal, bias):
+    length = LENGTH if causal else 5
+    inputs = [floats(BATCH, n, HIDDEN) for n in (LENGTH, length, length)]
+    attributes = {"num_heads": HEADS, "unidirectional": causal}
+    compare("MultiHeadAttention", [*inputs, floats(3 * HIDDEN) if bias else None], attributes)
+
+
+def test_multi_head_attention_with_another_sequences_keys():
+    inputs = [floats(BATCH, LENGTH, HIDDEN), *(floats(BATCH, HEADS, 5, WIDTH) for _ in range(2))]
+    compare("MultiHeadAttention", inputs, {"num_heads": HEADS})
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("bias", [False, True])
+def test_packed_queries_keys_and_values_are_the_unpacked_ones(bias, tier):
+    """onnxruntime has these forms on GPUs only."""
+    query, key, value = (floats(BATCH, LENGTH, HEADS, WIDTH) for _ in range(3))
+    added = floats(3 * HIDDEN) if bias else None
+    forms = [
+        [*(x.reshape(BATCH, LENGTH, HIDDEN) for x in (query, key, value)), added],
+        [query.reshape(BATCH, LENGTH, HIDDEN), np.stack([key, value], 3), None, added],
+        [np.stack([query, key, value], 3), None, None, added],
+    ]
+    results = []
+    for inputs in forms:
+        model = node_model("MultiHeadAttention", inputs, {"num_heads": HEADS}, [("y", 1)])
+        feeds = {f"x{i}": value for i, value in enumerate(inputs) if value is not None}
+        results += onnxforge.Session(model, tier=tier).run(feeds).values()
+    np.testing.assert_array_equal(results[1], results[0])
+    np.testing.assert_array_equal(results[2], results[0])
+
+
+@pytest.mark.parametrize(
+    "mask", [None, np.array([[1, 1, 1, 0], [1, 1, 0, 0]], np.int32)], ids=["all", "some"]
+)
+@pytest.mark.parametrize("biased", [False, True])
+def test_multi_head_attention_masked(mask, biased):
+    inputs = [floats(BATCH, LENGTH, HIDDEN) for _ in range(3)]
+    inputs += [None, mask, floats(BATCH, 1, LENGTH, LENGTH) if biased else None]
+    compare("MultiHeadAttention", inputs, {"num_heads": HEADS, "scale": 0.2})
+
+
+def test_multi_head_attention_with_a_past():
+    inputs = [floats(BATCH, 1, HIDDEN) for _ in range(3)] + [None] * 3
+    inputs += [floats(BATCH, HEADS, 3, WIDTH) for _ in range(2)]
+    outputs = [("y", 1), ("key", 1), ("value", 1)]
+    compare("MultiHeadAttention", inputs, {"num_heads": HEADS, "unidirectional": 1}, outputs)
+
+
+def grouped(
+    past: int, queries: int, *, packed: bool = False, capacity: int | None = None
+) -> list[Any]:
+    """Inputs of GroupQueryAttention: 4 heads over 2."""
+    heads, key_heads, width = 4, 2, 16
+    capacity = past if capacity is None else capacity
+    total = past + queries
+    if packed:
+        new = [floats(BATCH, queries, (heads + 2 * key_heads) * width), None, None]
+    else:
+        new = [floats(BATCH, queries, n * width) for n in (heads, key_heads, key_heads)]
+    return [
+        *new,
+        *(floats(BATCH, key_heads, capacity, width) for _ in range(2)),
+        np.full(BATCH, total - 1, np.int32),
+        np.array(total, np.int32),
+    ]
+
+
+PRESENT = [("y", 1), ("key", 1), ("value", 1)]
+GROUPS = {"num_heads": 4, "kv_num_heads": 2}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("past", [0, 5])
+@pytest.mark.parametrize("interleaved", [0, 1])
+def test_group_query_attention(past, packed, interleaved):
+    queries = 1 if past else 4
+    inputs = [*grouped(past, queries, packed=packed), floats(12, 8), floats(12, 8)]
+    attributes = {**GROUPS, "do_rotary": 1, "rotary_interleaved": interleaved}
+    compare("GroupQueryAttention", inputs, attributes, PRESENT)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"local_window_size": 3}, {"softcap": 2.0}, {"smooth_softmax": 1}, {"scale": 0.3}],
+    ids=lambda a: next(iter(a)),
+)
+@pytest.mark.parametrize("past", [0, 6])
+def test_group_query_attention_options(attributes, past):
+    inputs = grouped(past, 1 if past else 7)
+    compare("GroupQueryAttention", inputs, {**GROUPS, **attributes}, PRESENT)
+
+
+def test_group_query_attention_of_sequences_of_different_lengths():
+    inputs = grouped(6, 1)
+    inputs[5] = np.array([6, 3], np.int32)
+    model = node_model("GroupQueryAttention", inputs, GROUPS, PRESENT)
+    feeds = {f"x{i}": value for i, value in enumerate(inputs)}
+    expected = run_peer(model, feeds)
+    found = list(onnxforge.Session(model).run(feeds).values())
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-4, atol=1e-5)
+    # Behind a sequence's end lies whatever was there.
+    for got, want in zip(found[1:], expected[1:], strict=True):
+        np.testing.assert_array_equal(got[0], want[0])
+        np.testing.assert_array_equal(got[1, :, :4], want[1, :, :4])
+
+
+def test_types_are_known_behind_a_contributed_operator():
+    """A body of standard operators is followed by shape inference like any other node."""
+    model = node_model("FusedMatMul", [floats(2, 3), floats(3, 4)], {}, [("y", 1)])
+    model.graph.output[0].type.CopyFrom(TypeProto())
+    (output,) = onnxforge.Session(model).outputs
+    assert output.text == "float32[2, 4]"
+
+
+MHA = "MultiHeadAttention"
+NBITS = {"K": 16, "N": 2, "block_size": 16, "bits": 3}
+
+
+def lengths(*last: int) -> list[np.ndarray]:
+    return [np.array(last, np.int32), np.array(4, np.int32)]
+
+
+@pytest.mark.parametrize(
+    ("op_type", "inputs", "attributes", "said"),
+    [
+        ("NoSuchOperator", [floats(2)], {}, "no kernel for com.microsoft.NoSuchOperator"),
+        ("FusedConv", [floats(1, 1, 3, 3)] * 2, {"activation": "Foo"}, "FusedConv"),
+        ("MatMulNBits", [floats(2, 16)] * 3, NBITS, "bits=3"),
+        ("Attention", [floats(2)] * 2, {"num_heads": 2}, "3 axes"),
+        ("Attention", [floats(2, 2, 4), floats(4, 12)], {"num_heads": 0}, "num_heads is 0"),
+        ("Attention", [floats(2, 2, 4), floats(5, 12)], {"num_heads": 2}, "the weights have shape"),
+        (MHA, [floats(2, 2, 4), floats(2, 2, 6), floats(2, 2, 4)], {"num_heads": 2}, "key"),
+        (MHA, [floats(2, 2, 5)] * 3, {"num_heads": 2}, "no 2 heads"),
+        ("GroupQueryAttention", [*grouped(0, 4)[:5], *lengths(9, 9)], GROUPS, "seqlens_k"),
+        ("GroupQueryAttention", [*grouped(3, 1)[:5], *lengths(-5, 3)], GROUPS, "seqlens_k"),
+    ],
+)
+def test_what_cannot_be_done_is_said(op_type, inputs, attributes, said):
+    model = node_model(op_type, inputs, attributes, [("y", 1)])
+    feeds = {f"x{i}": value for i, value in enumerate(inputs)}
+    with pytest.raises(onnxforge.Error, match=said):
+        onnxforge.Session(model).run(feeds)
