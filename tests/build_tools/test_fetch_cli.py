@@ -148,6 +148,16 @@ def test_without_any_network_everything_is_named(run, dead_network):
         ("onnx", ("CMakeLists.txt", "onnx/onnx.in.proto", "onnx/checker.cc")),
         ("highway", ("CMakeLists.txt", "hwy/highway.h", "hwy/contrib/thread_pool/thread_pool.h")),
         ("magika", ("model.onnx", "config.min.json")),
+        ("nudenet", ("320n.onnx",)),
+        (
+            "rapidocr-onnxruntime",
+            (
+                "ch_PP-OCRv4_det_infer.onnx",
+                "ch_PP-OCRv4_rec_infer.onnx",
+                "ch_ppocr_mobile_v2.0_cls_infer.onnx",
+            ),
+        ),
+        ("silero-vad", ("silero_vad.onnx",)),
     ],
 )
 def test_each_pinned_source_can_be_had_and_has_the_layout_its_recipe_wants(

@@ -19,6 +19,11 @@ VERIFIED = {
     ("onnx", "1.23.2"): "008cb0467b2bbee41448acc7da8b6f4e704624cb0d327a2d5adafc7ce19bc5b8",
     ("highway", "1.3.0"): "07b3c1ba2c1096878a85a31a5b9b3757427af963b1141ca904db2f9f4afe0bc2",
     ("magika", "1.0.3"): "938d8e033953f2ddeb8c35dc423aa289ca116bfa7a71a778f6e77460f9025803",
+    ("nudenet", "3.4.2"): "5937dbd84e5d8e5de038f08ffea5a1bb50a08475776bf2b4795914ce0eaf0331",
+    ("rapidocr-onnxruntime", "1.4.4"): (
+        "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf"
+    ),
+    ("silero-vad", "6.2.3"): "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",
 }
 
 
@@ -84,7 +89,12 @@ def test_versions_are_ordered_as_versions():
 def test_kinds_are_told_apart():
     pins = load_pins()
     assert pins.names(PinKind.SOURCE) == ("protobuf", "onnx", "highway")
-    assert pins.names(PinKind.TEST_DATA) == ("magika",)
+    assert pins.names(PinKind.TEST_DATA) == (
+        "magika",
+        "nudenet",
+        "rapidocr-onnxruntime",
+        "silero-vad",
+    )
 
 
 def test_an_unknown_version_names_the_pinned_ones():
