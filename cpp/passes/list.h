@@ -8,7 +8,12 @@ namespace onnxforge::passes {
 bool EliminateDead(ir::Graph& graph, const PassContext& context);
 bool EliminateIdentity(ir::Graph& graph, const PassContext& context);
 bool FoldConstants(ir::Graph& graph, const PassContext& context);
+bool FuseActivation(ir::Graph& graph, const PassContext& context);
+bool FuseAdd(ir::Graph& graph, const PassContext& context);
 bool FuseBatchNormIntoConv(ir::Graph& graph, const PassContext& context);
+bool FuseScale(ir::Graph& graph, const PassContext& context);
 bool MergeDuplicates(ir::Graph& graph, const PassContext& context);
+bool SinkTransposes(ir::Graph& graph, const PassContext& context);
+bool UseChannelsLast(ir::Graph& graph, const PassContext& context);
 
 }  // namespace onnxforge::passes

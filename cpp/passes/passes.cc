@@ -38,6 +38,11 @@ const std::vector<Pass>& AllPasses() {
       {"fold_constants", FoldConstants},
       {"merge_duplicates", MergeDuplicates},
       {"fuse_batch_norm_into_conv", FuseBatchNormIntoConv},
+      {"use_channels_last", UseChannelsLast},
+      {"sink_transposes", SinkTransposes},
+      {"fuse_scale", FuseScale},
+      {"fuse_add", FuseAdd},
+      {"fuse_activation", FuseActivation},
   };
   return passes;
 }

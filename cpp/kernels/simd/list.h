@@ -6,8 +6,13 @@ namespace onnxforge::simd {
 
 // One line per operator file, in alphabetical order.
 #define ONNXFORGE_SIMD_FILES(X) \
+  X(BinaryMath)                 \
+  X(ChannelsLast)               \
   X(Conv)                       \
   X(MatMul)                     \
+  X(Normalization)              \
+  X(Softmax)                    \
+  X(Transpose)                  \
   X(UnaryMath)
 
 #define ONNXFORGE_DECLARE(Name) void Add##Name(KernelTable& table);
