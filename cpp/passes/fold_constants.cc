@@ -1,6 +1,6 @@
 // Before: a node all of whose inputs are constants.
 // After:  its outputs are constants, unless they would make the model grow without bounds: a ConstantOfShape of a
-//         gigabyte, or weights that are kept in int8 and multiplied out, stay what they are.
+//         gigabyte, or a large model's weights that are kept in int8 and multiplied out, stay what they are.
 
 #include <algorithm>
 #include <map>
@@ -75,8 +75,7 @@ class Folder {
     }
     std::vector<bool> used;
     for (ir::ValueId id : node.outputs) used.push_back(IsUsed(graph_, id));
-    const bool grows = !Is(node, "DequantizeLinear");
-    const size_t limit = std::max({kSmall, input_bytes, grows ? budget_ : size_t{0}});
+    const size_t limit = std::max({kSmall, input_bytes, budget_});
     std::vector<Value> outputs = passes::Evaluate(context_, node, constants, used, limit);
     size_t bytes = 0;
     for (const Value& output : outputs) bytes += output.is_tensor() ? output.tensor().bytes() : 0;

@@ -16,13 +16,17 @@ namespace onnxforge::passes {
 namespace {
 
 bool CanCarry(const ir::Graph& graph, const ir::Node& node) {
-  if (node.attributes.Has("activation")) return false;
+  if (node.attributes.Has("activation") || node.attributes.Int("residual_last", 0) != 0) return false;
   if (IsInternal(node, "Conv") || IsInternal(node, "MatMul") || IsInternal(node, "Affine")) return true;
   const bool product = Is(node, "MatMul") || Is(node, "Gemm");
   return product && node.inputs.size() >= 2 && IsFloat32(graph, node.inputs[0]) && IsFloat32(graph, node.inputs[1]);
 }
 
 std::optional<Activation> ActivationOf(const ir::Graph& graph, const ir::Node& node) {
+  if (IsInternal(node, "FakeQuantize")) {
+    return Activation{node.attributes.String("activation", ""), node.attributes.Float("activation_alpha", 0.0f),
+                      node.attributes.Float("activation_beta", 0.0f)};
+  }
   if (!node.domain.empty() || node.outputs.size() != 1) return std::nullopt;
   std::vector<Tensor> constants;
   for (size_t i = 0; i < node.inputs.size(); ++i) constants.push_back(ConstantInput(graph, node, i));
@@ -33,6 +37,22 @@ std::optional<Activation> ActivationOf(const ir::Graph& graph, const ir::Node& n
     constants[1] = Tensor::Scalar(-std::numeric_limits<float>::infinity());
   }
   return onnxforge::ActivationOf(node.op_type, node.since_version, node.attributes, count, constants);
+}
+
+/// Bounds are applied before a function: they cannot follow one, and follow each other only where there is need.
+bool SetActivation(ir::Node& node, const Activation& activation) {
+  const bool bounds = activation.name == "Relu" || activation.name == "Clip";
+  if (!bounds) {
+    node.attributes.Set("activation", activation.name);
+    node.attributes.Set("activation_alpha", activation.alpha);
+    node.attributes.Set("activation_beta", activation.beta);
+    return true;
+  }
+  if (node.attributes.Has("lo")) return false;
+  const bool relu = activation.name == "Relu";
+  node.attributes.Set("lo", relu ? 0.0f : activation.alpha);
+  node.attributes.Set("hi", relu ? std::numeric_limits<float>::infinity() : activation.beta);
+  return true;
 }
 
 }  // namespace
@@ -48,15 +68,13 @@ bool FuseActivation(ir::Graph& graph, const PassContext& context) {
     const ir::Node& node = graph.node(reader);
     const auto activation = ActivationOf(graph, node);
     if (!activation || node.inputs[0] != producer.outputs[0]) continue;
-    const ir::ValueInfo& result = graph.value(node.outputs[0]);
     ir::Node fused = producer;
+    if (!SetActivation(fused, *activation)) continue;
+    const ir::ValueInfo& result = graph.value(node.outputs[0]);
     if (fused.domain.empty()) {
       fused.domain = kInternalDomain;
       fused.since_version = 1;
     }
-    fused.attributes.Set("activation", activation->name);
-    fused.attributes.Set("activation_alpha", activation->alpha);
-    fused.attributes.Set("activation_beta", activation->beta);
     fused.outputs = {patch.AddValue(result.name, result.type)};
     patch.ReplaceUses(node.outputs[0], fused.outputs[0]);
     patch.AddNode(std::move(fused));

@@ -71,13 +71,14 @@ class Fuser {
     if (product.outputs.size() != 1 || !IsProduct(graph_, product)) return false;
     ir::Node fused = product;
     fused.inputs.resize(4);
+    const bool activated = product.attributes.Has("activation") || product.attributes.Has("lo");
     const bool free = !fused.inputs[kResidual].valid();
     const Tensor bias = AsBias(graph_, product, graph_.value(other).constant);
-    if (bias.defined() && !fused.inputs[kBias].valid() && free && !product.attributes.Has("activation")) {
+    if (bias.defined() && !fused.inputs[kBias].valid() && free && !activated) {
       fused.inputs[kBias] = patch_.AddConstant(graph_.value(other).name, bias);
     } else if (free && IsFloat32(graph_, other) && HaveSameShape(graph_, other, product.outputs[0])) {
       fused.inputs[kResidual] = other;
-      if (product.attributes.Has("activation")) fused.attributes.Set("residual_last", int64_t{1});
+      if (activated) fused.attributes.Set("residual_last", int64_t{1});
     } else {
       return false;
     }

@@ -73,7 +73,7 @@ class Fuser {
     const ir::Node& producer = graph_.node(id);
     const bool conv = IsInternal(producer, "Conv");
     if ((!conv && !IsInternal(producer, "Affine")) || taken_[id]) return;
-    if (producer.attributes.Has("activation") || Input(producer, 3).valid()) return;
+    if (producer.attributes.Has("activation") || producer.attributes.Has("lo") || Input(producer, 3).valid()) return;
     const Tensor weights = ConstantInput(graph_, producer, 1);
     const ir::NodeId reader = OnlyReader(graph_, producer.outputs[0]);
     if (!weights.defined() || !reader.valid()) return;
@@ -102,7 +102,7 @@ class Fuser {
     fused.inputs.resize(3);
     fused.inputs[1] = patch_.AddConstant(graph_.value(fused.inputs[1]).name, std::move(weights));
     fused.inputs[2] = patch_.AddConstant(fused.name + ".bias", std::move(shift));
-    if (last.attributes.Has("activation")) {  // an Affine's
+    if (IsInternal(last, "Affine")) {  // it may have an activation
       for (const auto& [name, value] : last.attributes) fused.attributes.Set(name, value);
     }
     fused.outputs = {patch_.AddValue(result.name, result.type)};

@@ -110,7 +110,15 @@ class Sinker {
     }
   }
 
+  /// QuantizeLinear and DequantizeLinear work element by element where they have one scale.
+  bool HasOneScale(const ir::Node& node) const {
+    if (!Is(node, "QuantizeLinear") && !Is(node, "DequantizeLinear")) return false;
+    const Tensor scale = ConstantInput(graph_, node, 1);
+    return scale.defined() && scale.elements() == 1 && node.attributes.Int("block_size", 0) == 0;
+  }
+
   bool IsElementwise(const ir::Node& node) const {
+    if (IsInternal(node, "FakeQuantize") || HasOneScale(node)) return true;
     if (!node.domain.empty()) return false;
     if (IsOneOf(node, kElementwise)) return node.since_version >= 7 || node.inputs.size() == 1;
     if (IsOneOf(node, kUnary)) return true;

@@ -19,6 +19,8 @@ constexpr Named kFunctions[] = {
     {"Elu", FunctionId::kElu},
     {"Erf", FunctionId::kErf},
     {"Exp", FunctionId::kExp},
+    {"FakeQuantizeInt8", FunctionId::kFakeQuantizeInt8},
+    {"FakeQuantizeUInt8", FunctionId::kFakeQuantizeUInt8},
     {"Floor", FunctionId::kFloor},
     {"Gelu", FunctionId::kGelu},
     {"GeluTanh", FunctionId::kGeluTanh},
@@ -49,18 +51,14 @@ Function FunctionFor(const Activation& activation, int64_t target) {
 
 Epilogue ReadEpilogue(const NodeSpec& node) {
   Epilogue e;
-  const Activation activation{node.attributes.String("activation", ""),
-                              node.attributes.Float("activation_alpha", 0.0f),
-                              node.attributes.Float("activation_beta", 0.0f)};
+  e.lo = node.attributes.Float("lo", e.lo);
+  e.hi = node.attributes.Float("hi", e.hi);
   e.residual_last = node.attributes.Int("residual_last", 0) != 0;
-  if (activation.name.empty()) return e;
-  if (activation.name == "Relu") {
-    e.lo = 0.0f;
-  } else if (activation.name == "Clip") {
-    e.lo = activation.alpha;
-    e.hi = activation.beta;
-  } else {
-    e.activation = FunctionFor(activation, node.target);
+  const std::string name = node.attributes.String("activation", "");
+  if (!name.empty()) {
+    e.activation = FunctionFor({name, node.attributes.Float("activation_alpha", 0.0f),
+                                node.attributes.Float("activation_beta", 0.0f)},
+                               node.target);
   }
   return e;
 }

@@ -10,7 +10,7 @@ namespace onnxforge::simd {
 /// The loop of an activation by its name (kInternal where there is none).
 Function FunctionFor(const Activation& activation, int64_t target);
 
-/// The activation that the attributes of a fused node name: as bounds where it is one of those, else as a function.
+/// What the attributes of a fused node ask for, see fused.h.
 Epilogue ReadEpilogue(const NodeSpec& node);
 
 

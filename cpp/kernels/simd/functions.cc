@@ -1,7 +1,5 @@
 #include "simd/functions.h"
 
-#include <limits>
-
 // clang-format off: the order matters
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/functions.cc"
@@ -82,6 +80,20 @@ struct ErfOp {
 struct ExpOp {
   static HWY_INLINE V Apply(D d, V x, Parameters) { return KeepNaN(x, hn::Exp(d, x)); }
 };
+
+/// Quantised to [kLeast, kGreatest] with scale alpha and zero point beta, and back; NaN becomes the number that 0 stands
+/// for, as an integer cannot hold it.
+template <int kLeast, int kGreatest>
+struct FakeQuantizeOp {
+  static HWY_INLINE V Apply(D d, V x, Parameters p) {
+    const V rounded = hn::Add(hn::Round(hn::Div(x, p.alpha)), p.beta);
+    const V kept = hn::Min(hn::Max(rounded, hn::Set(d, static_cast<float>(kLeast))),
+                           hn::Set(d, static_cast<float>(kGreatest)));
+    return hn::Mul(hn::Sub(hn::IfThenZeroElse(hn::IsNaN(x), kept), p.beta), p.alpha);
+  }
+};
+using FakeQuantizeInt8Op = FakeQuantizeOp<-128, 127>;
+using FakeQuantizeUInt8Op = FakeQuantizeOp<0, 255>;
 
 struct FloorOp {
   static HWY_INLINE V Apply(D, V x, Parameters) { return hn::Floor(x); }
@@ -208,6 +220,8 @@ FloatLoop LoopFor(FunctionId id) {
     ONNXFORGE_FUNCTION(Elu)
     ONNXFORGE_FUNCTION(Erf)
     ONNXFORGE_FUNCTION(Exp)
+    ONNXFORGE_FUNCTION(FakeQuantizeInt8)
+    ONNXFORGE_FUNCTION(FakeQuantizeUInt8)
     ONNXFORGE_FUNCTION(Floor)
     ONNXFORGE_FUNCTION(Gelu)
     ONNXFORGE_FUNCTION(GeluTanh)

@@ -2,12 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <string_view>
-
-namespace onnxforge {
-class Attributes;
-}
 
 namespace onnxforge::simd {
 
@@ -19,6 +13,8 @@ enum class FunctionId : uint8_t {
   kElu,
   kErf,
   kExp,
+  kFakeQuantizeInt8,   // quantised with scale alpha and zero point beta, and back
+  kFakeQuantizeUInt8,
   kFloor,
   kGelu,
   kGeluTanh,

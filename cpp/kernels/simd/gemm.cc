@@ -61,15 +61,18 @@ HWY_INLINE void Multiply(const float* const* HWY_RESTRICT rows, size_t taps, siz
   ONNXFORGE_ROWS(ONNXFORGE_START)
 #undef ONNXFORGE_START
   for (size_t tap = 0; tap < taps; ++tap, rows += kMr) {
-#define ONNXFORGE_POINTER(i) const float* HWY_RESTRICT a##i = rows[i < kRowCount ? i : 0];
+    // One byte offset that counts up to 0 is all the loop needs besides the pointers, of which twelve leave few
+    // registers.
+    const auto bytes = static_cast<ptrdiff_t>(depth * sizeof(float));
+#define ONNXFORGE_POINTER(i) const char* a##i = reinterpret_cast<const char*>(rows[i < kRowCount ? i : 0]) + bytes;
     ONNXFORGE_ROWS(ONNXFORGE_POINTER)
 #undef ONNXFORGE_POINTER
-    for (size_t k = 0; k < depth; ++k, b += nr) {
+    for (ptrdiff_t at = -bytes; at != 0; at += static_cast<ptrdiff_t>(sizeof(float)), b += nr) {
       const V b0 = hn::Load(d, b);
       const V b1 = kWide ? hn::Load(d, b + lanes) : b0;
 #define ONNXFORGE_STEP(i)                                     \
   if constexpr (kRowCount > i) {                              \
-    const V x = hn::Set(d, a##i[k]);                          \
+    const V x = hn::Set(d, *reinterpret_cast<const float*>(a##i + at)); \
     c##i##l = hn::MulAdd(x, b0, c##i##l);                     \
     if constexpr (kWide) c##i##r = hn::MulAdd(x, b1, c##i##r); \
   }

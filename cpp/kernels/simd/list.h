@@ -8,9 +8,13 @@ namespace onnxforge::simd {
 #define ONNXFORGE_SIMD_FILES(X) \
   X(BinaryMath)                 \
   X(ChannelsLast)               \
+  X(Concat)                     \
   X(Conv)                       \
+  X(ConvTranspose)              \
   X(MatMul)                     \
   X(Normalization)              \
+  X(Recurrent)                  \
+  X(Reduce)                     \
   X(Softmax)                    \
   X(Transpose)                  \
   X(UnaryMath)

@@ -10,12 +10,8 @@
 namespace onnxforge::simd {
 namespace {
 
-std::unique_ptr<Kernel> MakeUnary(const NodeSpec& node) {
-  if (node.InputDType(0) != DType::kFloat32) return nullptr;
-  const auto activation =
-      ActivationOf(node.op_type, node.since_version, node.attributes, node.input_count, node.constant_inputs);
-  if (!activation) return nullptr;
-  return MakeKernel([function = FunctionFor(*activation, node.target)](KernelContext& context) {
+std::unique_ptr<Kernel> MakeFunction(Function function) {
+  return MakeKernel([function](KernelContext& context) {
     const Tensor x = context.Input(0);
     const float* from = x.data<float>();
     Tensor& y = context.OutputInPlace(0, DType::kFloat32, x.shape(), {0});
@@ -25,6 +21,15 @@ std::unique_ptr<Kernel> MakeUnary(const NodeSpec& node) {
     });
   });
 }
+
+std::unique_ptr<Kernel> MakeUnary(const NodeSpec& node) {
+  if (node.InputDType(0) != DType::kFloat32) return nullptr;
+  const auto activation =
+      ActivationOf(node.op_type, node.since_version, node.attributes, node.input_count, node.constant_inputs);
+  return activation ? MakeFunction(FunctionFor(*activation, node.target)) : nullptr;
+}
+
+std::unique_ptr<Kernel> MakeFakeQuantize(const NodeSpec& node) { return MakeFunction(ReadEpilogue(node).activation); }
 
 }  // namespace
 
@@ -51,6 +56,7 @@ void AddUnaryMath(KernelTable& table) {
   table.Add("", "Sqrt", {1, 6, 13}, MakeUnary);
   table.Add("", "Swish", {24}, MakeUnary);
   table.Add("", "Tanh", {1, 6, 13}, MakeUnary);
+  table.Add(kInternalDomain, "FakeQuantize", {1}, MakeFakeQuantize);
 }
 
 }  // namespace onnxforge::simd

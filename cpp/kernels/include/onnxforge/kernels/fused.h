@@ -13,19 +13,22 @@ namespace onnxforge {
 /// The domain of the operators that passes make and files cannot name. Only the SIMD tier has kernels for them; their
 /// tensors are float32 unless said otherwise. Layout: channels last, [N, spatial…, C].
 ///
-///   Conv(X, W, bias?, residual?)   as ONNX's, W [M, C / group, kernel…]; then the residual, then `activation`
-///   MatMul(A, B, bias?, residual?) alpha · A · B (transB: Bᵀ) + bias [N] + residual, then `activation`
-///   Gemm(A, B, C?)                 as ONNX's, then `activation`
+///   Conv(X, W, bias?, residual?)   as ONNX's, W [M, C / group, kernel…]
+///   MatMul(A, B, bias?, residual?) alpha · A · B (transB: Bᵀ) + bias [N] + residual
+///   Gemm(A, B, C?)                 as ONNX's
+///   Affine(X, scale, shift)        X · scale[C] + shift[C]
 ///   MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool, LRN   as ONNX's
-///   Affine(X, scale, shift)        X · scale[C] + shift[C], then `activation`
+///   FakeQuantize(X)                DequantizeLinear(QuantizeLinear(X)), as its activation
 ///
-/// `activation` is the name of an operator, with the attributes activation_alpha and activation_beta as its parameters;
-/// with residual_last = 1 the residual is added after it.
+/// The first four go on with the attributes: clip to [lo, hi], then `activation`, the name of an Activation below, with
+/// the parameters activation_alpha and activation_beta; with residual_last = 1 the residual is added after that.
 inline constexpr std::string_view kInternalDomain = "onnxforge.internal";
 
 /// An operator that is a function of one number.
 struct Activation {
-  std::string name;  // Clip: to [alpha, beta]; GeluTanh: Gelu with approximate = "tanh"; else the operator's
+  /// Clip: to [alpha, beta]; GeluTanh: Gelu with approximate = "tanh"; FakeQuantizeInt8 and FakeQuantizeUInt8: with scale
+  /// alpha and zero point beta; else the operator's.
+  std::string name;
   float alpha = 0.0f;
   float beta = 0.0f;
 };
