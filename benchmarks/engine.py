@@ -1,8 +1,8 @@
-"""Measure the engine side by side with onnxruntime: latency, session creation, agreement.
+"""Measure the engine side by side with onnxruntime: latency, session creation, memory, agreement.
 
-Both run every model in one process, in turn, so that whatever else the machine does hits both. The
-table gives medians and the ratio onnxforge / onnxruntime; below 1 is faster. ``--json FILE`` keeps
-the figures.
+Both run every model in one process, in turn, so that whatever else the machine does hits both; the
+memory is that of a fresh process each, over what its libraries take. The table gives medians and
+ratios onnxforge / onnxruntime; below 1 is better. ``--json FILE`` keeps the figures.
 """
 
 from __future__ import annotations
@@ -13,35 +13,40 @@ import math
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
+from models import bert_mini, decoder_step, lstm, mobilenet_v2, resnet18, trees
 
 import onnxforge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 Feeds = dict[str, np.ndarray[Any, Any]]
+Shapes = dict[str, tuple[type[np.generic], tuple[int, ...]]]
+F32, I32 = np.float32, np.int32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """One model and what it is fed."""
 
-    name: str
     path: Path
     feeds: Feeds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What was measured for one model at one thread count; times in milliseconds."""
+    """What was measured for one model at one thread count; milliseconds and mebibytes."""
 
     model: str
     threads: int
@@ -49,6 +54,8 @@ class Row:
     peer_ms: float
     ours_create_ms: float
     peer_create_ms: float
+    ours_mib: float
+    peer_mib: float
     worst_difference: float
     """The largest difference of any output element, relative to the largest element."""
 
@@ -57,38 +64,120 @@ class Row:
         """How our latency compares: below 1 is faster."""
         return self.ours_ms / self.peer_ms
 
+    @property
+    def create_ratio(self) -> float:
+        """How the time to make a session compares."""
+        return self.ours_create_ms / self.peer_create_ms
 
-def light_models() -> Iterator[Case]:
-    """The nine image classifiers that ONNX's own test-suite runs, [1, 3, 224, 224] each."""
+    @property
+    def memory_ratio(self) -> float:
+        """How the peak memory over the libraries' own compares."""
+        return self.ours_mib / self.peer_mib
+
+
+def drawn(shapes: Shapes) -> Feeds:
+    """Return random inputs: floats in [0, 1), integers below 256."""
+    random = np.random.default_rng(0)
+    return {
+        name: random.random(shape).astype(dtype)
+        if np.issubdtype(dtype, np.floating)
+        else random.integers(0, 256, shape).astype(dtype)
+        for name, (dtype, shape) in shapes.items()
+    }
+
+
+def light(name: str, _: Path) -> Case:
+    """One of the image classifiers that ONNX's own test-suite runs, on [1, 3, 224, 224]."""
     folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
-    rng = np.random.default_rng(0)
-    for path in sorted(folder.glob("*.onnx")):
-        graph = onnx.load(path, load_external_data=False).graph
-        weights = {tensor.name for tensor in graph.initializer}
-        feeds = {
-            value.name: rng.random(
-                [dim.dim_value for dim in value.type.tensor_type.shape.dim], dtype=np.float32
-            )
-            for value in graph.input
-            if value.name not in weights
-        }
-        yield Case(name=path.stem.removeprefix("light_"), path=path, feeds=feeds)
+    path = folder / f"light_{name}.onnx"
+    graph = onnx.load(path, load_external_data=False).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    (image,) = (value.name for value in graph.input if value.name not in weights)
+    return Case(path=path, feeds=drawn({image: (np.float32, (1, 3, 224, 224))}))
 
 
-def magika() -> Iterator[Case]:
-    """A content-type classifier over 2048 bytes, from the project's pinned test data."""
-    command = [sys.executable, "-m", "build_tools", "fetch", "magika", "--json"]
-    tree = Path(
-        json.loads(subprocess.run(command, check=True, capture_output=True).stdout)[0]["source"]
-    )
-    path = next(tree.rglob("model.onnx"))
-    rng = np.random.default_rng(0)
-    yield Case(
-        name="magika", path=path, feeds={"bytes": rng.integers(0, 257, (1, 2048), dtype=np.int32)}
-    )
+def pinned(package: str, file: str, shapes: Shapes, _: Path) -> Case:
+    """A published model out of the project's pinned test data."""
+    command = [sys.executable, "-m", "build_tools", "fetch", package, "--json"]
+    done = subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
+    return Case(path=Path(json.loads(done.stdout)[0]["source"], file), feeds=drawn(shapes))
 
 
-CASES: tuple[Callable[[], Iterator[Case]], ...] = (magika, light_models)
+def silero_vad(room: Path) -> Case:
+    """A voice activity detector, on 32 ms at 16 kHz."""
+    shapes: Shapes = {"input": (F32, (1, 576)), "state": (F32, (2, 1, 128))}
+    case = pinned("silero-vad", "silero_vad.onnx", shapes, room)
+    return Case(path=case.path, feeds={**case.feeds, "sr": np.array(16000)})
+
+
+def built(build: Callable[[], tuple[onnx.ModelProto, Feeds]], room: Path) -> Case:
+    """A model made by one of the scripts in models/."""
+    model, feeds = build()
+    path = room / "model.onnx"
+    onnx.save(model, path)
+    return Case(path=path, feeds=feeds)
+
+
+OCR = "rapidocr-onnxruntime"
+
+CASES: dict[str, Callable[[Path], Case]] = {
+    "magika": partial(pinned, "magika", "model.onnx", {"bytes": (I32, (1, 2048))}),
+    "silero_vad": silero_vad,
+    "ocr_det": partial(pinned, OCR, "ch_PP-OCRv4_det_infer.onnx", {"x": (F32, (1, 3, 320, 480))}),
+    "ocr_cls": partial(
+        pinned, OCR, "ch_ppocr_mobile_v2.0_cls_infer.onnx", {"x": (F32, (1, 3, 48, 192))}
+    ),
+    "ocr_rec": partial(pinned, OCR, "ch_PP-OCRv4_rec_infer.onnx", {"x": (F32, (1, 3, 48, 320))}),
+    "yolov8n": partial(pinned, "nudenet", "320n.onnx", {"images": (F32, (1, 3, 320, 320))}),
+    "bert_mini": partial(built, bert_mini.build),
+    "bert_mini_20": partial(built, partial(bert_mini.build, opset=20)),
+    "decoder_step": partial(built, decoder_step.build),
+    "resnet18": partial(built, resnet18.build),
+    "mobilenet_v2": partial(built, mobilenet_v2.build),
+    "mobilenet_v2_qdq": partial(built, partial(mobilenet_v2.build, quantized=True)),
+    "lstm": partial(built, lstm.build),
+    "trees": partial(built, trees.build),
+    "bvlc_alexnet": partial(light, "bvlc_alexnet"),
+    "densenet121": partial(light, "densenet121"),
+    "inception_v1": partial(light, "inception_v1"),
+    "inception_v2": partial(light, "inception_v2"),
+    "resnet50": partial(light, "resnet50"),
+    "shufflenet": partial(light, "shufflenet"),
+    "squeezenet": partial(light, "squeezenet"),
+    "vgg19": partial(light, "vgg19"),
+    "zfnet512": partial(light, "zfnet512"),
+}
+"""Every model by its name, and how it is had; a folder is given for those that are made."""
+
+MEMORY = """
+import sys, numpy as np
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+engine, model, inputs = sys.argv[1:]
+feeds = dict(np.load(inputs))
+if engine == "onnxforge":
+    import onnxforge
+    base = peak()
+    onnxforge.Session(model, threads=1).run(feeds)
+else:
+    import onnxruntime
+    base = peak()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"]).run(None, feeds)
+print(peak() - base)
+"""
+"""What a fresh process runs to tell how much memory a session and one answer take."""
+
+
+def peak_memory(engine: str, case: Case, room: Path) -> float:
+    """Return the mebibytes that a session and one answer take in a fresh process."""
+    inputs = room / "inputs.npz"
+    np.savez(inputs, **case.feeds)  # type: ignore[arg-type]
+    command = [sys.executable, "-c", MEMORY, engine, str(case.path), str(inputs)]
+    return max(0.1, float(subprocess.run(command, check=True, capture_output=True).stdout))
 
 
 def peer_session(path: Path, threads: int) -> ort.InferenceSession:
@@ -128,7 +217,9 @@ def worst_difference(ours: list[Any], peer: list[Any]) -> float:
     )
 
 
-def measure(case: Case, threads: int, budget_s: float) -> Row:
+def measure(
+    name: str, case: Case, threads: int, budget_s: float, memory: tuple[float, float]
+) -> Row:
     """Measure one model at one thread count."""
     ours_create, ours = timed(lambda: onnxforge.Session(str(case.path), threads=threads))
     peer_create, peer = timed(lambda: peer_session(case.path, threads))
@@ -137,12 +228,14 @@ def measure(case: Case, threads: int, budget_s: float) -> Row:
         lambda: ours.run(case.feeds), lambda: peer.run(None, case.feeds), budget_s
     )
     return Row(
-        model=case.name,
+        model=name,
         threads=threads,
         ours_ms=ours_ms,
         peer_ms=peer_ms,
         ours_create_ms=ours_create,
         peer_create_ms=peer_create,
+        ours_mib=memory[0],
+        peer_mib=memory[1],
         worst_difference=difference,
     )
 
@@ -150,10 +243,43 @@ def measure(case: Case, threads: int, budget_s: float) -> Row:
 def print_row(row: Row) -> None:
     """Print one line of the table."""
     print(  # noqa: T201
-        f"{row.model:<24}{row.threads:>3}{row.ours_ms:>10.2f}{row.peer_ms:>10.2f}{row.ratio:>7.2f}"
-        f"{row.ours_create_ms:>10.0f}{row.peer_create_ms:>10.0f}{row.worst_difference:>11.1e}",
+        f"{row.model:<18}{row.threads:>3}{row.ours_ms:>10.3f}{row.peer_ms:>10.3f}{row.ratio:>7.2f}"
+        f"{row.ours_create_ms:>9.0f}{row.peer_create_ms:>7.0f}{row.create_ratio:>7.2f}"
+        f"{row.ours_mib:>8.0f}{row.peer_mib:>7.0f}{row.memory_ratio:>7.2f}"
+        f"{row.worst_difference:>9.0e}",
         flush=True,
     )
+
+
+def print_means(rows: list[Row], threads: int) -> None:
+    """Print the geometric means of the ratios at one thread count."""
+    own = [row for row in rows if row.threads == threads]
+    latency, create, memory = (
+        math.exp(statistics.fmean(math.log(ratio) for ratio in ratios))
+        for ratios in zip(*((r.ratio, r.create_ratio, r.memory_ratio) for r in own), strict=True)
+    )
+    print(  # noqa: T201
+        f"geometric means at {threads} thread(s): latency {latency:.2f}, session creation "
+        f"{create:.2f}, peak memory {memory:.2f}; worst latency {max(r.ratio for r in own):.2f}"
+    )
+
+
+def measure_all(names: list[str], threads: list[int], budget_s: float) -> list[Row]:
+    """Measure models at each thread count, printing each row when it is known."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            room = Path(folder, name)
+            room.mkdir()
+            case = CASES[name](room)
+            memory = (
+                peak_memory("onnxforge", case, room),
+                peak_memory("onnxruntime", case, room),
+            )
+            for count in threads:
+                rows.append(measure(name, case, count, budget_s, memory))
+                print_row(rows[-1])
+    return rows
 
 
 def main() -> None:
@@ -167,21 +293,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
     args = parser.parse_args()
 
-    cases = [case for source in CASES for case in source()]
-    chosen = [case for case in cases if not args.models or case.name in args.models]
-    if not chosen:
-        parser.error(f"no such model; there are: {', '.join(case.name for case in cases)}")
+    unknown = [name for name in args.models if name not in CASES]
+    if unknown:
+        parser.error(f"no model {', '.join(unknown)}; there are: {', '.join(CASES)}")
     print(  # noqa: T201
-        f"{'model':<24}{'thr':>3}{'ours ms':>10}{'ort ms':>10}{'ratio':>7}"
-        f"{'create':>10}{'ort':>10}{'diff':>11}"
+        f"{'model':<18}{'thr':>3}{'ours ms':>10}{'ort ms':>10}{'ratio':>7}"
+        f"{'create':>9}{'ort':>7}{'ratio':>7}{'MiB':>8}{'ort':>7}{'ratio':>7}{'diff':>9}"
     )
-    rows = []
-    for threads in args.threads:
-        for case in chosen:
-            rows.append(measure(case, threads, args.seconds))
-            print_row(rows[-1])
-        mean = math.exp(statistics.fmean(math.log(r.ratio) for r in rows if r.threads == threads))
-        print(f"geometric mean at {threads} thread(s): {mean:.2f}")  # noqa: T201
+    rows = measure_all(args.models or list(CASES), args.threads, args.seconds)
+    for count in args.threads:
+        print_means(rows, count)
     if args.json:
         document = [{**asdict(row), "ratio": row.ratio} for row in rows]
         args.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -1,16 +1,14 @@
 // Before: a node all of whose inputs are constants.
-// After:  its outputs are constants, unless they would make the model grow: a ConstantOfShape of a gigabyte, or weights
-//         that are kept in int8 and multiplied out, stay what they are.
+// After:  its outputs are constants, unless they would make the model grow without bounds: a ConstantOfShape of a
+//         gigabyte, or a large model's weights that are kept in int8 and multiplied out, stay what they are.
 
 #include <algorithm>
 #include <map>
-#include <memory>
 #include <vector>
 
-#include "onnxforge/base/threads.h"
 #include "onnxforge/ir/patch.h"
-#include "onnxforge/kernels/table.h"
 
+#include "evaluate.h"
 #include "list.h"
 #include "match.h"
 
@@ -19,33 +17,8 @@ namespace {
 
 /// Outputs may be as large as what the node reads, or this if that is more.
 constexpr size_t kSmall = 64 * 1024;
-
-/// Memory for one evaluation, up to a limit.
-class LimitedHeap final : public OutputAllocator {
- public:
-  explicit LimitedHeap(size_t limit) : limit_(limit) {}
-
-  Tensor AllocateOutput(size_t, DType dtype, const Shape& shape) override {
-    const size_t size = std::max<size_t>(ElementSize(dtype), 1);
-    Take(static_cast<uint64_t>(shape.elements()) > limit_ / size ? limit_ + 1
-                                                                 : static_cast<size_t>(shape.elements()) * size);
-    return Tensor::Allocate(dtype, shape);
-  }
-  Tensor TakeInput(size_t, size_t, DType, const Shape&) override { return {}; }
-  void* Scratch(size_t bytes) override {
-    scratch_.push_back(AllocateStorage(bytes));
-    return scratch_.back().get();
-  }
-
- private:
-  void Take(size_t bytes) {
-    Require(bytes <= limit_, ErrorCode::kUnsupported, "the result is larger than ", limit_, " bytes");
-    limit_ -= bytes;
-  }
-
-  size_t limit_;
-  std::vector<Storage> scratch_;
-};
+/// What all nodes of a graph together may add to that: weights that are made in the graph are worth packing once.
+constexpr size_t kGrowth = size_t{640} * 1024 * 1024;
 
 class Folder {
  public:
@@ -93,32 +66,20 @@ class Folder {
     }
   }
 
-  std::vector<Value> Evaluate(const ir::Node& node) const {
-    std::vector<Type> types;
+  std::vector<Value> Evaluate(const ir::Node& node) {
     std::vector<Tensor> constants;
-    std::vector<Value> values;
     size_t input_bytes = 0;
     for (ir::ValueId id : node.inputs) {
-      const Tensor constant = Constant(id);
-      constants.push_back(constant);
-      types.push_back(constant.defined() ? Type::Tensor(constant.dtype(), constant.shape()) : Type{});
-      values.push_back(constant.defined() ? Value(constant) : Value());
-      if (constant.defined()) input_bytes += constant.bytes();
+      constants.push_back(Constant(id));
+      if (constants.back().defined()) input_bytes += constants.back().bytes();
     }
-    const NodeSpec spec{node.domain, node.op_type, node.since_version, node.attributes,
-                        types,       constants,    node.inputs.size(), node.outputs.size()};
-    const std::unique_ptr<Kernel> kernel = CreateKernel(context_.tier, spec);
-    Require(kernel != nullptr, ErrorCode::kUnsupported, "no kernel");
-
-    std::vector<const Value*> inputs;
-    for (size_t i = 0; i < values.size(); ++i) inputs.push_back(node.inputs[i].valid() ? &values[i] : nullptr);
-    std::vector<Value> outputs(node.outputs.size());
-    const auto used = std::make_unique<bool[]>(outputs.size());
-    for (size_t i = 0; i < outputs.size(); ++i) used[i] = IsUsed(graph_, node.outputs[i]);
-    LimitedHeap heap(std::max(kSmall, input_bytes));
-    ThreadPool threads(1);
-    KernelContext context(inputs, outputs, {used.get(), outputs.size()}, threads, heap);
-    kernel->Run(context);
+    std::vector<bool> used;
+    for (ir::ValueId id : node.outputs) used.push_back(IsUsed(graph_, id));
+    const size_t limit = std::max({kSmall, input_bytes, budget_});
+    std::vector<Value> outputs = passes::Evaluate(context_, node, constants, used, limit);
+    size_t bytes = 0;
+    for (const Value& output : outputs) bytes += output.is_tensor() ? output.tensor().bytes() : 0;
+    budget_ -= std::min(budget_, bytes > input_bytes ? bytes - input_bytes : 0);
     return outputs;
   }
 
@@ -126,6 +87,7 @@ class Folder {
   const PassContext& context_;
   ir::Patch patch_;
   std::map<ir::ValueId, Tensor> folded_;
+  size_t budget_ = kGrowth;
 };
 
 }  // namespace

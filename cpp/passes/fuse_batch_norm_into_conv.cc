@@ -3,34 +3,16 @@
 //         output, and the normalisation uses the given statistics (it is not training).
 // After:  x → Conv(W · s, (b - mean) · s + bias) → y with s = scale / sqrt(variance + epsilon), per output channel.
 
-#include <cmath>
 #include <vector>
 
 #include "onnxforge/ir/patch.h"
 
+#include "batch_norm.h"
 #include "list.h"
 #include "match.h"
 
 namespace onnxforge::passes {
 namespace {
-
-bool IsInferenceBatchNorm(const ir::Graph& graph, const ir::Node& node) {
-  if (!Is(node, "BatchNormalization") || node.inputs.size() != 5 || node.outputs.empty()) return false;
-  // Before version 7 the attribute is_test says what version 14's training_mode says; spatial is 7's and 8's last
-  // trace.
-  if (node.since_version < 7 && node.attributes.Int("is_test", 0) == 0) return false;
-  if (node.attributes.Int("training_mode", 0) != 0 || node.attributes.Int("spatial", 1) != 1) return false;
-  for (size_t i = 1; i < node.outputs.size(); ++i) {
-    if (IsUsed(graph, node.outputs[i])) return false;
-  }
-  return true;
-}
-
-/// A per-channel parameter: [channels] of floating-point numbers; empty when it is anything else.
-std::vector<double> Channels(const Tensor& tensor, int64_t channels) {
-  if (!tensor.defined() || tensor.rank() != 1 || tensor.dim(0) != channels || !IsFloating(tensor.dtype())) return {};
-  return tensor.To<double>();
-}
 
 template <typename T>
 Tensor ScaledRows(const Tensor& weights, const std::vector<double>& scale) {
@@ -59,22 +41,14 @@ Fused Fuse(const ir::Graph& graph, const ir::Node& conv, const ir::Node& norm) {
   if (!weights.defined() || (weights.dtype() != DType::kFloat32 && weights.dtype() != DType::kFloat64)) return {};
   if (weights.rank() < 3 || weights.elements() == 0) return {};
   const int64_t channels = weights.dim(0);
-  const std::vector<double> scale = Channels(ConstantInput(graph, norm, 1), channels);
-  const std::vector<double> shift = Channels(ConstantInput(graph, norm, 2), channels);
-  const std::vector<double> mean = Channels(ConstantInput(graph, norm, 3), channels);
-  const std::vector<double> variance = Channels(ConstantInput(graph, norm, 4), channels);
+  const auto affine = AffineOf(graph, norm);
+  if (!affine || affine->scale.size() != static_cast<size_t>(channels)) return {};
   std::vector<double> bias(static_cast<size_t>(channels), 0.0);
-  if (Input(conv, 2).valid()) bias = Channels(ConstantInput(graph, conv, 2), channels);
-  if (scale.empty() || shift.empty() || mean.empty() || variance.empty() || bias.empty()) return {};
-
-  const double epsilon = static_cast<double>(norm.attributes.Float("epsilon", 1e-5f));
-  std::vector<double> factor(scale.size());
-  for (size_t c = 0; c < factor.size(); ++c) {
-    factor[c] = scale[c] / std::sqrt(variance[c] + epsilon);
-    if (!std::isfinite(factor[c])) return {};  // where the pair gives NaN or infinity it keeps doing so
-    bias[c] = (bias[c] - mean[c]) * factor[c] + shift[c];
-  }
-  return {weights.dtype() == DType::kFloat64 ? ScaledRows<double>(weights, factor) : ScaledRows<float>(weights, factor),
+  if (Input(conv, 2).valid()) bias = ChannelNumbers(ConstantInput(graph, conv, 2), channels);
+  if (bias.empty()) return {};
+  for (size_t c = 0; c < bias.size(); ++c) bias[c] = bias[c] * affine->scale[c] + affine->shift[c];
+  return {weights.dtype() == DType::kFloat64 ? ScaledRows<double>(weights, affine->scale)
+                                             : ScaledRows<float>(weights, affine->scale),
           FromDoubles(weights.dtype(), bias)};
 }
 
@@ -88,7 +62,7 @@ bool FuseBatchNormIntoConv(ir::Graph& graph, const PassContext&) {
     const ir::NodeId norm_id = OnlyReader(graph, conv.outputs[0]);
     if (!norm_id.valid()) continue;
     const ir::Node& norm = graph.node(norm_id);
-    if (!IsInferenceBatchNorm(graph, norm) || norm.inputs[0] != conv.outputs[0]) continue;
+    if (norm.inputs[0] != conv.outputs[0]) continue;
     const Fused fused = Fuse(graph, conv, norm);
     if (!fused.weights.defined()) continue;
 

@@ -2,15 +2,46 @@
 
 #include <algorithm>
 
+#include "onnxforge/kernels/fused.h"
+
 namespace onnxforge::passes {
 
 bool Is(const ir::Node& node, std::string_view op_type) { return node.domain.empty() && node.op_type == op_type; }
+
+bool IsInternal(const ir::Node& node, std::string_view op_type) {
+  return node.domain == kInternalDomain && node.op_type == op_type;
+}
+
+bool IsFloat32(const ir::Graph& graph, ir::ValueId value) {
+  if (!value.valid()) return false;
+  const Type& type = graph.value(value).type;
+  return type.kind == Type::Kind::kTensor && type.dtype == DType::kFloat32;
+}
+
+bool HaveSameShape(const ir::Graph& graph, ir::ValueId a, ir::ValueId b) {
+  const Type& p = graph.value(a).type;
+  const Type& q = graph.value(b).type;
+  if (!p.shape || !q.shape || p.shape->size() != q.shape->size()) return false;
+  for (size_t i = 0; i < p.shape->size(); ++i) {
+    const Dim& u = (*p.shape)[i];
+    const Dim& v = (*q.shape)[i];
+    const bool same = u.value ? v.value && *u.value == *v.value : !v.value && !u.symbol.empty() && u.symbol == v.symbol;
+    if (!same) return false;
+  }
+  return true;
+}
 
 ir::ValueId Input(const ir::Node& node, size_t i) { return i < node.inputs.size() ? node.inputs[i] : ir::ValueId{}; }
 
 Tensor ConstantInput(const ir::Graph& graph, const ir::Node& node, size_t i) {
   const ir::ValueId id = Input(node, i);
   return graph.IsConstant(id) ? graph.value(id).constant : Tensor();
+}
+
+std::optional<double> ConstantNumber(const ir::Graph& graph, const ir::Node& node, size_t i) {
+  const Tensor constant = ConstantInput(graph, node, i);
+  if (!constant.defined() || constant.elements() != 1 || !IsFloating(constant.dtype())) return std::nullopt;
+  return constant.To<double>()[0];
 }
 
 bool IsOutput(const ir::Graph& graph, ir::ValueId value) {

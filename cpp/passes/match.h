@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "onnxforge/ir/graph.h"
@@ -11,11 +12,23 @@ namespace onnxforge::passes {
 /// A node of the default domain with this operator.
 bool Is(const ir::Node& node, std::string_view op_type);
 
+/// A node of the internal domain with this operator.
+bool IsInternal(const ir::Node& node, std::string_view op_type);
+
+/// Whether the value is known to be a tensor of float32.
+bool IsFloat32(const ir::Graph& graph, ir::ValueId value);
+
+/// Whether two values are known to have the same shape, be it by the same symbols.
+bool HaveSameShape(const ir::Graph& graph, ir::ValueId a, ir::ValueId b);
+
 /// Input `i`, invalid where it is left out.
 ir::ValueId Input(const ir::Node& node, size_t i);
 
 /// The constant that input `i` is, or an undefined tensor.
 Tensor ConstantInput(const ir::Graph& graph, const ir::Node& node, size_t i);
+
+/// The one number that input `i` is in every run, as a double; nothing where it is anything else.
+std::optional<double> ConstantNumber(const ir::Graph& graph, const ir::Node& node, size_t i);
 
 bool IsOutput(const ir::Graph& graph, ir::ValueId value);
 

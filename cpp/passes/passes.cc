@@ -38,6 +38,15 @@ const std::vector<Pass>& AllPasses() {
       {"fold_constants", FoldConstants},
       {"merge_duplicates", MergeDuplicates},
       {"fuse_batch_norm_into_conv", FuseBatchNormIntoConv},
+      {"fuse_quantize_pair", FuseQuantizePair},
+      {"simplify_pow", SimplifyPow},
+      {"fuse_gated_activation", FuseGatedActivation},
+      {"fuse_layer_norm", FuseLayerNorm},
+      {"use_channels_last", UseChannelsLast},
+      {"sink_transposes", SinkTransposes},
+      {"fuse_scale", FuseScale},
+      {"fuse_add", FuseAdd},
+      {"fuse_activation", FuseActivation},
   };
   return passes;
 }

@@ -16,6 +16,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace onnxforge::simd {
 namespace HWY_NAMESPACE {
+namespace {  // the same names stand for other things in other files
 
 namespace hn = hwy::HWY_NAMESPACE;
 
@@ -31,64 +32,53 @@ constexpr size_t kMr = 12;
 
 size_t Nr() { return 2 * hn::Lanes(D()); }
 
-// Depth of one pass over a panel: kDepth × nr floats of B stay in the first-level cache while the rows of A go by.
-constexpr size_t kDepth = 256;
-// Rows of A that stay in the second-level cache (with kDepth columns) while the panels go by.
-constexpr size_t kRows = 240;
+// Depth of one pass: kMr rows of A stay in the first-level cache while the panels go by.
+constexpr size_t kDepth = 384;
+// Floats of packed B that stay in the second-level cache while the rows of A go by.
+constexpr size_t kPanelFloats = 128 * 1024;
+// Taps of one pass: bounds the pointers that are kept at a time.
+constexpr size_t kTaps = 32;
 
 // Sizeless vector types (SVE, RVV) cannot stand in arrays, so the sums are variables and the rows are written out.
 #define ONNXFORGE_ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 
-struct PackedRows {  // A as [k][rows]
-  template <size_t kRowCount>
-  static HWY_INLINE float At(const float* a, size_t /*stride*/, size_t row, size_t k) {
-    return a[k * kRowCount + row];
-  }
+/// One pass over a part of the depth: taps [tap, tap + taps), of each the elements [begin, begin + depth).
+struct Pass {
+  size_t tap, taps, begin, depth;
 };
 
-struct PlainRows {  // A as it came
-  template <size_t kRowCount>
-  static HWY_INLINE float At(const float* a, size_t stride, size_t row, size_t k) {
-    return a[row * stride + k];
-  }
-};
-
-struct PanelColumns {
-  const float* b;
-  size_t nr;
-  HWY_INLINE const float* Row(size_t k) const { return b + k * nr; }
-};
-
-struct OffsetColumns {
-  const float* b;
-  const ptrdiff_t* offsets;
-  HWY_INLINE const float* Row(size_t k) const { return b + offsets[k]; }
-};
-
-/// sums[rows][nr] (= or +=) A[rows, depth] · B[depth, nr], where `out(row, v0, v1)` takes the result and `in(row)`
-/// starts it.
-template <size_t kRowCount, class A, class B, class In, class Out>
-HWY_INLINE void Multiply(const float* HWY_RESTRICT a, size_t a_stride, const B& b, size_t depth, const In& in,
-                         const Out& out) {
+/// sums[rows][2 vectors, or 1] (= or +=) A · B over one pass, where `in(row, v0, v1)` starts the sums and
+/// `out(row, v0, v1)` takes them. rows: [taps][kMr], where each tap of each row begins.
+template <size_t kRowCount, bool kWide, class In, class Out>
+HWY_INLINE void Multiply(const float* const* HWY_RESTRICT rows, size_t taps, size_t depth, const float* HWY_RESTRICT b,
+                         const In& in, const Out& out) {
   const D d;
   const size_t lanes = hn::Lanes(d);
+  const size_t nr = 2 * lanes;
 #define ONNXFORGE_START(i)                        \
   V c##i##l = hn::Zero(d), c##i##r = hn::Zero(d); \
   if constexpr (kRowCount > i) in(i, c##i##l, c##i##r);
   ONNXFORGE_ROWS(ONNXFORGE_START)
 #undef ONNXFORGE_START
-  for (size_t k = 0; k < depth; ++k) {
-    const float* HWY_RESTRICT row = b.Row(k);
-    const V b0 = hn::LoadU(d, row);
-    const V b1 = hn::LoadU(d, row + lanes);
-#define ONNXFORGE_STEP(i)                                                 \
-  if constexpr (kRowCount > i) {                                          \
-    const V x = hn::Set(d, A::template At<kRowCount>(a, a_stride, i, k)); \
-    c##i##l = hn::MulAdd(x, b0, c##i##l);                                 \
-    c##i##r = hn::MulAdd(x, b1, c##i##r);                                 \
+  for (size_t tap = 0; tap < taps; ++tap, rows += kMr) {
+    // One byte offset that counts up to 0 is all the loop needs besides the pointers, of which twelve leave few
+    // registers.
+    const auto bytes = static_cast<ptrdiff_t>(depth * sizeof(float));
+#define ONNXFORGE_POINTER(i) const char* a##i = reinterpret_cast<const char*>(rows[i < kRowCount ? i : 0]) + bytes;
+    ONNXFORGE_ROWS(ONNXFORGE_POINTER)
+#undef ONNXFORGE_POINTER
+    for (ptrdiff_t at = -bytes; at != 0; at += static_cast<ptrdiff_t>(sizeof(float)), b += nr) {
+      const V b0 = hn::Load(d, b);
+      const V b1 = kWide ? hn::Load(d, b + lanes) : b0;
+#define ONNXFORGE_STEP(i)                                     \
+  if constexpr (kRowCount > i) {                              \
+    const V x = hn::Set(d, *reinterpret_cast<const float*>(a##i + at)); \
+    c##i##l = hn::MulAdd(x, b0, c##i##l);                     \
+    if constexpr (kWide) c##i##r = hn::MulAdd(x, b1, c##i##r); \
   }
-    ONNXFORGE_ROWS(ONNXFORGE_STEP)
+      ONNXFORGE_ROWS(ONNXFORGE_STEP)
 #undef ONNXFORGE_STEP
+    }
   }
 #define ONNXFORGE_FINISH(i) \
   if constexpr (kRowCount > i) out(i, c##i##l, c##i##r);
@@ -113,11 +103,9 @@ HWY_INLINE void WithRows(size_t rows, const F& f) {
 
 void PackTransposed(const float* HWY_RESTRICT b, size_t b_stride, size_t k, size_t columns, float* HWY_RESTRICT out) {
   const size_t nr = Nr();
-  for (size_t j = 0; j < columns; ++j) {
-    for (size_t i = 0; i < k; ++i) out[i * nr + j] = b[j * b_stride + i];
-  }
-  for (size_t j = columns; j < nr; ++j) {
-    for (size_t i = 0; i < k; ++i) out[i * nr + j] = 0.0f;
+  for (size_t i = 0; i < k; ++i) {
+    for (size_t j = 0; j < columns; ++j) out[i * nr + j] = b[j * b_stride + i];
+    std::fill(out + i * nr + columns, out + (i + 1) * nr, 0.0f);
   }
 }
 
@@ -143,61 +131,87 @@ void PackB(const float* b, size_t b_stride, bool transposed, size_t k, size_t n,
   }
 }
 
-/// Applies an epilogue to one row of a block and stores its `columns` ≤ nr columns.
+HWY_INLINE V LoadUpTo(const float* from, size_t count) {
+  const D d;
+  return count >= hn::Lanes(d) ? hn::LoadU(d, from) : hn::LoadN(d, from, count);
+}
+
+HWY_INLINE void StoreUpTo(V v, float* to, size_t count) {
+  const D d;
+  if (count >= hn::Lanes(d)) {
+    hn::StoreU(v, d, to);
+  } else {
+    hn::StoreN(v, d, to, count);
+  }
+}
+
+/// This order of operands keeps a NaN of v: Min and Max return the second one when they cannot compare.
+HWY_INLINE V Clip(V v, const Epilogue& e) {
+  const D d;
+  return hn::Min(hn::Set(d, e.hi), hn::Max(hn::Set(d, e.lo), v));
+}
+
+/// What cannot be done in registers, to n results that have just been stored.
+HWY_INLINE void FinishStored(const Epilogue& e, float* HWY_RESTRICT c, const float* residual, size_t n) {
+  if (e.activation) e.activation(c, c, n);
+  if (!e.residual_last) return;
+  const D d;
+  for (size_t j = 0; j < n; j += hn::Lanes(d)) {
+    StoreUpTo(hn::Add(LoadUpTo(c + j, n - j), LoadUpTo(residual + j, n - j)), c + j, n - j);
+  }
+}
+
+/// Takes the sums of one block: its `columns` ≤ nr columns, with the epilogue after the last pass.
 class GemmStore {
  public:
-  GemmStore(const GemmCall& call, size_t row, size_t column, size_t columns, bool last)
+  GemmStore(const GemmCall& call, size_t row, size_t column, bool last)
       : e_(call.epilogue),
         c_(call.c + row * call.c_stride + column),
         stride_(call.c_stride),
         row_(row),
         column_(column),
-        columns_(columns),
-        last_(last) {}
+        columns_(std::min(Nr(), call.n - column)),
+        last_(last),
+        residual_(call.epilogue.residual_last ? nullptr : call.epilogue.residual) {}
+
+  bool wide() const { return columns_ > hn::Lanes(D()); }
 
   HWY_INLINE void operator()(size_t i, V left, V right) const {
     const D d;
     const size_t lanes = hn::Lanes(d);
     float* HWY_RESTRICT to = c_ + i * stride_;
-    Store(last_ ? Finish(i, 0, left) : left, to, columns_);
-    if (columns_ > lanes) Store(last_ ? Finish(i, lanes, right) : right, to + lanes, columns_ - lanes);
+    StoreUpTo(last_ ? Finish(i, 0, left) : left, to, columns_);
+    if (wide()) StoreUpTo(last_ ? Finish(i, lanes, right) : right, to + lanes, columns_ - lanes);
   }
 
-  /// The sums of the depth blocks before this one.
+  /// The sums of the passes before this one.
   HWY_INLINE void Load(size_t i, V& left, V& right) const {
     const D d;
     const size_t lanes = hn::Lanes(d);
     const float* HWY_RESTRICT from = c_ + i * stride_;
     left = LoadUpTo(from, columns_);
-    right = columns_ > lanes ? LoadUpTo(from + lanes, columns_ - lanes) : hn::Zero(d);
+    right = wide() ? LoadUpTo(from + lanes, columns_ - lanes) : hn::Zero(d);
   }
 
- private:
-  static HWY_INLINE V LoadUpTo(const float* from, size_t count) {
-    const D d;
-    return count >= hn::Lanes(d) ? hn::LoadU(d, from) : hn::LoadN(d, from, count);
-  }
-
-  static HWY_INLINE void Store(V v, float* to, size_t count) {
-    const D d;
-    if (count >= hn::Lanes(d)) {
-      hn::StoreU(v, d, to);
-    } else {
-      hn::StoreN(v, d, to, count);
+  void FinishRows(size_t rows) const {
+    if (!last_ || (!e_.activation && !e_.residual_last)) return;
+    for (size_t i = 0; i < rows; ++i) {
+      const float* residual = e_.residual == nullptr ? nullptr : e_.residual + (row_ + i) * e_.residual_stride + column_;
+      FinishStored(e_, c_ + i * stride_, residual, columns_);
     }
   }
 
+ private:
   HWY_INLINE V Finish(size_t i, size_t offset, V v) const {
     const D d;
     const size_t count = columns_ - offset;
     v = hn::Mul(v, hn::Set(d, e_.alpha));
     if (e_.row_bias != nullptr) v = hn::Add(v, hn::Set(d, e_.row_bias[row_ + i]));
     if (e_.col_bias != nullptr) v = hn::Add(v, LoadUpTo(e_.col_bias + column_ + offset, count));
-    if (e_.residual != nullptr) {
-      v = hn::Add(v, LoadUpTo(e_.residual + (row_ + i) * e_.residual_stride + column_ + offset, count));
+    if (residual_ != nullptr) {
+      v = hn::Add(v, LoadUpTo(residual_ + (row_ + i) * e_.residual_stride + column_ + offset, count));
     }
-    // This order of operands keeps a NaN of v: Min and Max return the second one when they cannot compare.
-    return hn::Min(hn::Set(d, e_.hi), hn::Max(hn::Set(d, e_.lo), v));
+    return Clip(v, e_);
   }
 
   const Epilogue& e_;
@@ -207,6 +221,7 @@ class GemmStore {
   size_t column_;
   size_t columns_;
   bool last_;
+  const float* residual_;
 };
 
 /// One row times four panels: as many sums in flight as the multiply-add unit needs, which one row and one panel are
@@ -215,246 +230,262 @@ void MultiplyOneRow(const GemmCall& call, size_t row, size_t panel_begin, size_t
   const D d;
   const size_t lanes = hn::Lanes(d);
   const size_t nr = Nr();
-  const float* HWY_RESTRICT a = call.a + row * call.a_stride;
+  const float* a = call.a + row * call.a_stride;
   size_t p = panel_begin;
+  const auto store = [&](size_t panel, V left, V right) HWY_ATTR {
+    const GemmStore to(call, row, panel * nr, true);
+    to(0, left, right);
+    to.FinishRows(1);
+  };
   for (; p + 4 <= panel_end; p += 4) {
-    const size_t step = nr * call.k;
+    const size_t step = nr * call.depth;
     const float* HWY_RESTRICT b = call.b + p * step;
     V s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
     V s4 = hn::Zero(d), s5 = hn::Zero(d), s6 = hn::Zero(d), s7 = hn::Zero(d);
-    for (size_t k = 0; k < call.k; ++k, b += nr) {
+    for (size_t k = 0; k < call.depth; ++k, b += nr) {
       const V x = hn::Set(d, a[k]);
-      s0 = hn::MulAdd(x, hn::LoadU(d, b), s0);
-      s1 = hn::MulAdd(x, hn::LoadU(d, b + lanes), s1);
-      s2 = hn::MulAdd(x, hn::LoadU(d, b + step), s2);
-      s3 = hn::MulAdd(x, hn::LoadU(d, b + step + lanes), s3);
-      s4 = hn::MulAdd(x, hn::LoadU(d, b + 2 * step), s4);
-      s5 = hn::MulAdd(x, hn::LoadU(d, b + 2 * step + lanes), s5);
-      s6 = hn::MulAdd(x, hn::LoadU(d, b + 3 * step), s6);
-      s7 = hn::MulAdd(x, hn::LoadU(d, b + 3 * step + lanes), s7);
+      s0 = hn::MulAdd(x, hn::Load(d, b), s0);
+      s1 = hn::MulAdd(x, hn::Load(d, b + lanes), s1);
+      s2 = hn::MulAdd(x, hn::Load(d, b + step), s2);
+      s3 = hn::MulAdd(x, hn::Load(d, b + step + lanes), s3);
+      s4 = hn::MulAdd(x, hn::Load(d, b + 2 * step), s4);
+      s5 = hn::MulAdd(x, hn::Load(d, b + 2 * step + lanes), s5);
+      s6 = hn::MulAdd(x, hn::Load(d, b + 3 * step), s6);
+      s7 = hn::MulAdd(x, hn::Load(d, b + 3 * step + lanes), s7);
     }
-    const auto store = [&](size_t panel, V left, V right) HWY_ATTR {
-      const size_t column = panel * nr;
-      GemmStore(call, row, column, std::min(nr, call.n - column), true)(0, left, right);
-    };
     store(p, s0, s1);
     store(p + 1, s2, s3);
     store(p + 2, s4, s5);
     store(p + 3, s6, s7);
   }
   for (; p < panel_end; ++p) {
-    const size_t column = p * nr;
-    const GemmStore store(call, row, column, std::min(nr, call.n - column), true);
-    Multiply<1, PlainRows>(
-        a, 0, PanelColumns{call.b + p * nr * call.k, nr}, call.k, [](size_t, V&, V&) HWY_ATTR {}, store);
+    Multiply<1, true>(&a, 1, call.depth, call.b + p * nr * call.depth, [](size_t, V&, V&) HWY_ATTR {},
+                      [&](size_t, V left, V right) HWY_ATTR { store(p, left, right); });
   }
 }
 
-void MultiplyBlock(const GemmCall& call, size_t row, size_t rows, size_t panel, size_t k, size_t depth) {
-  const size_t nr = Nr();
-  const size_t column = panel * nr;
-  const GemmStore store(call, row, column, std::min(nr, call.n - column), k + depth == call.k);
-  const PanelColumns b{call.b + panel * nr * call.k + k * nr, nr};
-  const float* a = call.a + row * call.a_stride + k;
-  const bool first = k == 0;
-  const auto load = [&](size_t i, V& left, V& right) HWY_ATTR {
-    if (!first) store.Load(i, left, right);
-  };
-  WithRows(rows,
-           [&](auto n) HWY_ATTR { Multiply<decltype(n)::value, PlainRows>(a, call.a_stride, b, depth, load, store); });
-}
-
-void Gemm(const GemmCall& call, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end) {
-  if (row_end == row_begin + 1) return MultiplyOneRow(call, row_begin, panel_begin, panel_end);
-  for (size_t r0 = row_begin; r0 < row_end; r0 += kRows) {
-    const size_t r1 = std::min(r0 + kRows, row_end);
-    const RowBlocks blocks(r1 - r0, kMr);
-    size_t k = 0;
-    do {  // once with depth 0 when k is 0: the epilogue of a sum of nothing
-      const size_t depth = std::min(kDepth, call.k - k);
-      for (size_t p = panel_begin; p < panel_end; ++p) {
-        for (size_t b = 0; b < blocks.count; ++b) {
-          MultiplyBlock(call, r0 + blocks.begin(b), blocks.size(b), p, k, depth);
+/// Where the taps of a block of rows begin.
+class RowPointers {
+ public:
+  RowPointers(const GemmCall& call, size_t row, size_t count) : call_(call), count_(count) {
+    if (call.window == nullptr) {
+      for (size_t i = 0; i < count; ++i) image_[i] = call.a + (row + i) * call.a_stride;
+      return;
+    }
+    const WindowRows& w = *call.window;
+    size_t x = row % w.out_w;
+    size_t y = row / w.out_w % w.out_h;
+    size_t n = row / w.out_w / w.out_h;
+    for (size_t i = 0; i < count; ++i) {
+      image_[i] = call.a + n * w.height * w.width * w.pixel;
+      y_[i] = static_cast<ptrdiff_t>(y * w.stride_h) - static_cast<ptrdiff_t>(w.pad_top);
+      x_[i] = static_cast<ptrdiff_t>(x * w.stride_w) - static_cast<ptrdiff_t>(w.pad_left);
+      if (++x == w.out_w) {
+        x = 0;
+        if (++y == w.out_h) {
+          y = 0;
+          ++n;
         }
       }
-      k += depth;
-    } while (k < call.k);
-  }
-}
-
-/// Copies those of `count` positions from `position` on that are output, leaving out the gaps between output rows.
-void ScatterRow(const float* HWY_RESTRICT from, size_t position, size_t count, const ConvCall& call,
-                float* HWY_RESTRICT channel) {
-  const size_t end = position + count;
-  while (position < end) {
-    const size_t row = position / call.row_stride;
-    const size_t x = position % call.row_stride;
-    const size_t next = std::min(end, (row + 1) * call.row_stride);
-    if (x < call.row_width) {
-      const size_t width = std::min(next - position, call.row_width - x);
-      std::memcpy(channel + row * call.row_width + x, from, width * sizeof(float));
     }
-    from += next - position;
-    position = next;
-  }
-}
-
-/// Takes the sums of one tile: to the partial sums, or, after the last depth block, to the output.
-class ConvStore {
- public:
-  ConvStore(const ConvCall& call, size_t channel, size_t tile, bool last)
-      : call_(call),
-        channel_(channel),
-        position_(tile * Nr()),
-        partial_stride_(CeilDiv(call.positions, Nr()) * Nr()),
-        last_(last),
-        dense_(call.row_stride == call.row_width) {}
-
-  HWY_INLINE void operator()(size_t i, V left, V right) const {
-    const D d;
-    const size_t lanes = hn::Lanes(d);
-    if (!last_) {
-      float* HWY_RESTRICT to = Partial(i);
-      hn::StoreU(left, d, to);
-      hn::StoreU(right, d, to + lanes);
-      return;
-    }
-    const V bias = hn::Set(d, call_.bias == nullptr ? 0.0f : call_.bias[channel_ + i]);
-    const V lo = hn::Set(d, call_.lo);
-    const V hi = hn::Set(d, call_.hi);
-    left = hn::Min(hi, hn::Max(lo, hn::Add(left, bias)));
-    right = hn::Min(hi, hn::Max(lo, hn::Add(right, bias)));
-    float* channel = call_.output + (channel_ + i) * call_.output_stride;
-    const size_t count = std::min(2 * lanes, call_.positions - position_);
-    if (dense_ && count == 2 * lanes) {
-      hn::StoreU(left, d, channel + position_);
-      hn::StoreU(right, d, channel + position_ + lanes);
-      return;
-    }
-    HWY_ALIGN float tile[2 * hn::MaxLanes(D())];
-    hn::StoreU(left, d, tile);
-    hn::StoreU(right, d, tile + lanes);
-    ScatterRow(tile, position_, count, call_, channel);
   }
 
-  HWY_INLINE void Load(size_t i, V& left, V& right) const {
-    const D d;
-    const float* HWY_RESTRICT from = Partial(i);
-    left = hn::LoadU(d, from);
-    right = hn::LoadU(d, from + hn::Lanes(d));
+  /// The pointers of a pass as [taps][kMr].
+  void Fill(const Pass& pass, const float** to) const {
+    for (size_t t = 0; t < pass.taps; ++t, to += kMr) {
+      for (size_t i = 0; i < count_; ++i) to[i] = At(pass.tap + t, i) + pass.begin;
+    }
   }
 
  private:
-  HWY_INLINE float* Partial(size_t i) const { return call_.partial + (channel_ + i) * partial_stride_ + position_; }
+  HWY_INLINE const float* At(size_t tap, size_t i) const {
+    if (call_.window == nullptr) return image_[i];
+    const WindowRows& w = *call_.window;
+    const ptrdiff_t y = y_[i] + static_cast<ptrdiff_t>(tap / w.kernel_w * w.dilation_h);
+    const ptrdiff_t x = x_[i] + static_cast<ptrdiff_t>(tap % w.kernel_w * w.dilation_w);
+    const auto height = static_cast<ptrdiff_t>(w.height);
+    const auto width = static_cast<ptrdiff_t>(w.width);
+    if (y < 0 || y >= height || x < 0 || x >= width) return w.zeros;
+    return image_[i] + (y * width + x) * static_cast<ptrdiff_t>(w.pixel);
+  }
 
-  const ConvCall& call_;
-  size_t channel_;
-  size_t position_;
-  size_t partial_stride_;
-  bool last_;
-  bool dense_;
+  const GemmCall& call_;
+  size_t count_;
+  const float* image_[kMr];
+  ptrdiff_t y_[kMr];
+  ptrdiff_t x_[kMr];
 };
 
-void Conv(const ConvCall& call, size_t block_begin, size_t block_end, size_t tile_begin, size_t tile_end) {
-  const RowBlocks blocks(call.out_channels, kMr);
-  size_t k = 0;
-  do {
-    const size_t depth = std::min(kConvDepth, call.k - k);
-    const bool first = k == 0;
-    const bool last = k + depth == call.k;
-    for (size_t block = block_begin; block < block_end; ++block) {
-      const size_t channel = blocks.begin(block);
-      const size_t rows = blocks.size(block);
-      const float* weights = call.weights + channel * call.k + k * rows;
-      for (size_t tile = tile_begin; tile < tile_end; ++tile) {
-        const ConvStore store(call, channel, tile, last);
-        const OffsetColumns b{call.input + (tile - call.first_tile) * Nr(), call.offsets + k};
-        const auto load = [&](size_t i, V& left, V& right) HWY_ATTR {
-          if (!first) store.Load(i, left, right);
-        };
-        WithRows(rows,
-                 [&](auto n) HWY_ATTR { Multiply<decltype(n)::value, PackedRows>(weights, 0, b, depth, load, store); });
-      }
-    }
-    k += depth;
-  } while (k < call.k);
+/// Whether rows lie so far apart that those of a block fall into the same few sets of the first-level cache.
+bool RowsCollide(const GemmCall& call) {
+  const size_t distance = call.window == nullptr ? call.a_stride : call.window->pixel * call.window->stride_w;
+  return distance % 256 == 0;
 }
 
-/// `lanes` input columns that are `stride` apart.
-template <size_t kStride>
-HWY_INLINE V LoadStrided(const float* from) {
-  const D d;
-  if constexpr (kStride == 1) {
-    return hn::LoadU(d, from);
-  } else {
-    V even, odd;
-    hn::LoadInterleaved2(d, from, even, odd);
-    return even;
+/// Copies what a pass reads of a block of rows to one place, and makes the pointers point there.
+void Gather(const Pass& pass, size_t rows, float* HWY_RESTRICT to, const float** pointers) {
+  constexpr size_t kStride = kDepth + 16;
+  for (size_t t = 0; t < pass.taps; ++t, pointers += kMr) {
+    for (size_t i = 0; i < rows; ++i) {
+      float* row = to + i * kStride + t * pass.depth;
+      std::memcpy(row, pointers[i], pass.depth * sizeof(float));
+      pointers[i] = row;
+    }
   }
 }
 
-template <size_t kStride>
-void DepthwiseRows(const DepthwiseCall& call) {
+/// A pass of some rows through some panels.
+void RunPass(const GemmCall& call, const Pass& pass, const RowBlocks& blocks, size_t row_begin, size_t panel_begin,
+             size_t panel_end) {
+  const size_t nr = Nr();
+  const bool first = pass.tap == 0 && pass.begin == 0;
+  const bool last = pass.tap + pass.taps == call.taps && pass.begin + pass.depth == call.depth;
+  const float* b = call.b + (pass.tap * call.depth + pass.begin) * nr;
+  const float* pointers[kTaps * kMr];
+  const bool gather = panel_end - panel_begin > 1 && RowsCollide(call);
+  HWY_ALIGN float gathered[kMr * (kDepth + 16)];
+  for (size_t block = 0; block < blocks.count; ++block) {
+    const size_t row = row_begin + blocks.begin(block);
+    const size_t rows = blocks.size(block);
+    RowPointers(call, row, rows).Fill(pass, pointers);
+    if (gather) Gather(pass, rows, gathered, pointers);
+    for (size_t p = panel_begin; p < panel_end; ++p) {
+      const GemmStore store(call, row, p * nr, last);
+      const float* panel = b + p * nr * call.k();
+      const auto load = [&](size_t i, V& left, V& right) HWY_ATTR {
+        if (!first) store.Load(i, left, right);
+      };
+      WithRows(rows, [&](auto n) HWY_ATTR {
+        if (store.wide()) {
+          Multiply<decltype(n)::value, true>(pointers, pass.taps, pass.depth, panel, load, store);
+        } else {
+          Multiply<decltype(n)::value, false>(pointers, pass.taps, pass.depth, panel, load, store);
+        }
+      });
+      store.FinishRows(rows);
+    }
+  }
+}
+
+/// Calls `f(pass)` for the passes that make up the whole depth; once with depth 0 where there is none: the epilogue of
+/// a sum of nothing.
+template <class F>
+void ForEachPass(const GemmCall& call, const F& f) {
+  if (call.depth >= kDepth || call.k() == 0) {
+    const size_t pieces = std::max<size_t>(1, CeilDiv(call.depth, kDepth));
+    for (size_t tap = 0; tap < call.taps; ++tap) {
+      for (size_t i = 0; i < pieces; ++i) {
+        const size_t begin = call.depth * i / pieces;
+        f(Pass{tap, 1, begin, call.depth * (i + 1) / pieces - begin});
+      }
+    }
+    return;
+  }
+  const size_t taps = std::min(kTaps, kDepth / call.depth);
+  for (size_t tap = 0; tap < call.taps; tap += taps) {
+    f(Pass{tap, std::min(taps, call.taps - tap), 0, call.depth});
+  }
+}
+
+void Gemm(const GemmCall& call, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end) {
+  if (row_end == row_begin + 1 && call.window == nullptr) {
+    return MultiplyOneRow(call, row_begin, panel_begin, panel_end);
+  }
+  const RowBlocks blocks(row_end - row_begin, kMr);
+  ForEachPass(call, [&](const Pass& pass) {
+    const size_t group = std::max<size_t>(1, kPanelFloats / (Nr() * std::max<size_t>(1, pass.taps * pass.depth)));
+    for (size_t p = panel_begin; p < panel_end; p += group) {
+      RunPass(call, pass, blocks, row_begin, p, std::min(p + group, panel_end));
+    }
+  });
+}
+
+/// `kPositions` output positions of two vectors of channels, or one.
+template <size_t kPositions, class In, class Out>
+HWY_INLINE void DepthwiseBlock(const float* const* HWY_RESTRICT rows, size_t taps, size_t channel,
+                               const float* HWY_RESTRICT filter, size_t channels, size_t count, const In& in,
+                               const Out& out) {
+  const D d;
+  static_assert(kPositions <= 6);
+#define ONNXFORGE_DEPTHWISE(X) X(0) X(1) X(2) X(3) X(4) X(5)
+#define ONNXFORGE_START(i) V c##i = in();
+  ONNXFORGE_DEPTHWISE(ONNXFORGE_START)
+#undef ONNXFORGE_START
+  if (count >= hn::Lanes(d)) {
+    for (size_t tap = 0; tap < taps; ++tap, rows += kMr, filter += channels) {
+      const V w = hn::LoadU(d, filter + channel);
+#define ONNXFORGE_STEP(i) \
+  if constexpr (kPositions > i) c##i = hn::MulAdd(w, hn::LoadU(d, rows[i] + channel), c##i);
+      ONNXFORGE_DEPTHWISE(ONNXFORGE_STEP)
+#undef ONNXFORGE_STEP
+    }
+  } else {
+    for (size_t tap = 0; tap < taps; ++tap, rows += kMr, filter += channels) {
+      const V w = hn::LoadN(d, filter + channel, count);
+#define ONNXFORGE_STEP(i) \
+  if constexpr (kPositions > i) c##i = hn::MulAdd(w, hn::LoadN(d, rows[i] + channel, count), c##i);
+      ONNXFORGE_DEPTHWISE(ONNXFORGE_STEP)
+#undef ONNXFORGE_STEP
+    }
+  }
+#define ONNXFORGE_FINISH(i) \
+  if constexpr (kPositions > i) out(i, c##i);
+  ONNXFORGE_DEPTHWISE(ONNXFORGE_FINISH)
+#undef ONNXFORGE_FINISH
+#undef ONNXFORGE_DEPTHWISE
+}
+
+/// Up to six positions, all channels. The taps are taken a few at a time, with the sums kept in the output between.
+template <size_t kPositions>
+void DepthwiseRows(const DepthwiseCall& call, const GemmCall& rows_of, size_t row) {
   const D d;
   const size_t lanes = hn::Lanes(d);
-  const V bias = hn::Set(d, call.bias);
-  const V lo = hn::Set(d, call.lo);
-  const V hi = hn::Set(d, call.hi);
-  for (size_t y = 0; y < call.out_h; ++y) {
-    const float* HWY_RESTRICT top = call.plane + y * call.stride_h * call.plane_stride;
-    float* HWY_RESTRICT out = call.output + y * call.out_w;
-    for (size_t x = 0; x < call.out_w; x += lanes) {
-      V sum = bias;
-      const float* HWY_RESTRICT weight = call.filter;
-      for (size_t ky = 0; ky < call.kernel_h; ++ky) {
-        const float* HWY_RESTRICT row = top + ky * call.dilation_h * call.plane_stride + x * kStride;
-        for (size_t kx = 0; kx < call.kernel_w; ++kx) {
-          sum = hn::MulAdd(hn::Set(d, *weight++), LoadStrided<kStride>(row + kx * call.dilation_w), sum);
-        }
-      }
-      sum = hn::Min(hi, hn::Max(lo, sum));
-      if (x + lanes <= call.out_w) {
-        hn::StoreU(sum, d, out + x);
-      } else {
-        hn::StoreN(sum, d, out + x, call.out_w - x);
-      }
+  const Epilogue& e = call.epilogue;
+  const float* residual = e.residual_last ? nullptr : e.residual;
+  const float* pointers[kTaps * kMr];
+  float* HWY_RESTRICT output = call.output + row * call.channels;
+  const RowPointers row_pointers(rows_of, row, kPositions);
+  for (size_t tap = 0; tap < call.taps; tap += kTaps) {
+    const size_t taps = std::min(kTaps, call.taps - tap);
+    row_pointers.Fill(Pass{tap, taps, 0, call.channels}, pointers);
+    const bool last = tap + taps == call.taps;
+    for (size_t c = 0; c < call.channels; c += lanes) {
+      const size_t count = std::min(lanes, call.channels - c);
+      const auto in = [&]() HWY_ATTR {
+        return tap != 0 || e.col_bias == nullptr ? hn::Zero(d) : LoadUpTo(e.col_bias + c, count);
+      };
+      const auto out = [&](size_t i, V v) HWY_ATTR {
+        float* to = output + i * call.channels + c;
+        if (tap != 0) v = hn::Add(v, LoadUpTo(to, count));
+        if (last && residual != nullptr) v = hn::Add(v, LoadUpTo(residual + (row + i) * call.channels + c, count));
+        StoreUpTo(last ? Clip(v, e) : v, to, count);
+      };
+      DepthwiseBlock<kPositions>(pointers, taps, c, call.filter + tap * call.channels, call.channels, count, in, out);
     }
   }
+  if (!e.activation && !e.residual_last) return;
+  const size_t n = kPositions * call.channels;
+  FinishStored(e, output, e.residual == nullptr ? nullptr : e.residual + row * call.channels, n);
 }
 
-void DepthwiseAnyStride(const DepthwiseCall& call) {
-  for (size_t y = 0; y < call.out_h; ++y) {
-    const float* top = call.plane + y * call.stride_h * call.plane_stride;
-    for (size_t x = 0; x < call.out_w; ++x) {
-      float sum = call.bias;
-      const float* weight = call.filter;
-      for (size_t ky = 0; ky < call.kernel_h; ++ky) {
-        const float* row = top + ky * call.dilation_h * call.plane_stride + x * call.stride_w;
-        for (size_t kx = 0; kx < call.kernel_w; ++kx) sum += *weight++ * row[kx * call.dilation_w];
-      }
-      call.output[y * call.out_w + x] = std::min(call.hi, std::max(call.lo, sum));
-    }
-  }
-}
-
-void Depthwise(const DepthwiseCall& call) {
-  switch (call.stride_w) {
-    case 1:
-      return DepthwiseRows<1>(call);
-    case 2:
-      return DepthwiseRows<2>(call);
-    default:
-      return DepthwiseAnyStride(call);
-  }
+void Depthwise(const DepthwiseCall& call, size_t row_begin, size_t row_end) {
+  GemmCall rows_of;
+  rows_of.a = call.input;
+  rows_of.window = &call.window;
+  constexpr size_t kPositions = 6;
+  size_t row = row_begin;
+  for (; row + kPositions <= row_end; row += kPositions) DepthwiseRows<kPositions>(call, rows_of, row);
+  for (; row < row_end; ++row) DepthwiseRows<1>(call, rows_of, row);
 }
 
 const GemmOps* Ops() {
-  static const GemmOps ops{Nr(), kMr, PackB, Gemm, Conv, Depthwise};
+  static const GemmOps ops{Nr(), kMr, PackB, Gemm, Depthwise};
   return &ops;
 }
 
 #undef ONNXFORGE_ROWS
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace onnxforge::simd
 HWY_AFTER_NAMESPACE();

@@ -6,8 +6,17 @@ namespace onnxforge::simd {
 
 // One line per operator file, in alphabetical order.
 #define ONNXFORGE_SIMD_FILES(X) \
+  X(BinaryMath)                 \
+  X(ChannelsLast)               \
+  X(Concat)                     \
   X(Conv)                       \
+  X(ConvTranspose)              \
   X(MatMul)                     \
+  X(Normalization)              \
+  X(Recurrent)                  \
+  X(Reduce)                     \
+  X(Softmax)                    \
+  X(Transpose)                  \
   X(UnaryMath)
 
 #define ONNXFORGE_DECLARE(Name) void Add##Name(KernelTable& table);

@@ -1,22 +1,20 @@
-// MatMul-1/9/13 and Gemm-1…13 for float32. B is packed when the session is built where it is a constant.
+// MatMul-1/9/13, Gemm-1…13 and the internal MatMul for float32. B is packed when the session is built where it is a constant.
 
 #include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "onnxforge/base/error.h"
+#include "onnxforge/kernels/fused.h"
 #include "onnxforge/kernels/table.h"
 
+#include "simd/epilogue.h"
 #include "simd/gemm.h"
 #include "simd/list.h"
+#include "simd/tasks.h"
 
 namespace onnxforge::simd {
 namespace {
-
-// Tasks below this many multiply-adds are not worth handing to another thread.
-constexpr double kMinTaskWork = 100e3;
-// Rows of one task: what the register blocks go through while a panel stays in cache.
-constexpr size_t kTaskRows = 240;
 
 /// A stack of matrices B[k, n], packed one after the other.
 struct PackedStack {
@@ -74,28 +72,6 @@ PackedStack PackNow(const GemmOps& ops, const Tensor& b, bool transposed, Kernel
   return stack;
 }
 
-/// Cuts `count` equal multiplications into tasks of rows × panels and runs them. `at(i)` describes multiplication i.
-template <typename At>
-void RunTasks(const GemmOps& ops, size_t count, size_t m, size_t n, size_t k, ThreadPool& threads, const At& at) {
-  const size_t panels = CeilDiv(n, ops.nr);
-  const size_t row_tasks = CeilDiv(m, kTaskRows);
-  if (count * row_tasks * panels == 0) return;
-  const auto wanted = static_cast<size_t>(threads.size()) * 4;
-  const size_t panel_tasks = threads.size() == 1 ? 1 : std::min(panels, CeilDiv(wanted, count * row_tasks));
-  const size_t per_matrix = row_tasks * panel_tasks;
-  const double work =
-      static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k + 1) / static_cast<double>(per_matrix);
-  const auto grain = static_cast<int64_t>(std::max(1.0, kMinTaskWork / work));
-  threads.ParallelFor(static_cast<int64_t>(count * per_matrix), grain, [&](int64_t begin, int64_t end) {
-    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-      const size_t row_task = i % per_matrix / panel_tasks;
-      const size_t panel_task = i % panel_tasks;
-      ops.gemm(at(i / per_matrix), m * row_task / row_tasks, m * (row_task + 1) / row_tasks,
-               panels * panel_task / panel_tasks, panels * (panel_task + 1) / panel_tasks);
-    }
-  });
-}
-
 /// Where matrix `i` of a broadcast stack lies in a stack of shape `from`.
 size_t SourceMatrix(size_t i, const Shape& out, const Shape& from) {
   size_t index = 0;
@@ -113,12 +89,17 @@ size_t SourceMatrix(size_t i, const Shape& out, const Shape& from) {
 
 Shape WithoutLast(const Shape& shape, size_t count) { return Shape(shape.dims().subspan(0, shape.rank() - count)); }
 
+/// ONNX's operator and the internal one, which has an epilogue besides.
 class MatMul final : public Kernel {
  public:
-  explicit MatMul(const NodeSpec& node) : ops_(GemmOpsFor(node.target)) {
+  explicit MatMul(const NodeSpec& node)
+      : ops_(GemmOpsFor(node.target)),
+        transpose_b_(node.attributes.Int("transB", 0) != 0),
+        epilogue_(ReadEpilogue(node)) {
+    epilogue_.alpha = node.attributes.Float("alpha", 1.0f);
     if (node.IsConstant(1) && node.constant_inputs[1].rank() >= 1) {
       constant_rank_ = node.constant_inputs[1].rank();
-      constant_b_ = PackAhead(ops_, AsMatrices(node.constant_inputs[1]), false);
+      constant_b_ = PackAhead(ops_, AsMatrices(node.constant_inputs[1]), transpose_b_);
     }
   }
 
@@ -128,25 +109,43 @@ class MatMul final : public Kernel {
     Require(a.rank() >= 1 && b.rank() >= 1, ErrorCode::kInvalidArgument, "MatMul needs tensors of rank 1 or more, not ",
             a.shape(), " and ", b.shape());
     const Shape a_shape = a.rank() == 1 ? Shape{1, a.dim(0)} : a.shape();
-    const int64_t b_rows = b.dim(b.rank() >= 2 ? b.rank() - 2 : 0);
+    const int64_t b_rows = b.dim(b.rank() < 2 ? 0 : transpose_b_ ? b.rank() - 1 : b.rank() - 2);
     Require(a_shape[a_shape.rank() - 1] == b_rows, ErrorCode::kInvalidArgument, "MatMul of ", a.shape(), " and ",
             b.shape(), ": ", a_shape[a_shape.rank() - 1], " columns against ", b_rows, " rows");
-    const PackedStack stack = constant_rank_ != 0 ? constant_b_ : PackNow(ops_, AsMatrices(b), false, context);
+    const PackedStack stack = constant_rank_ != 0 ? constant_b_ : PackNow(ops_, AsMatrices(b), transpose_b_, context);
 
     const Shape a_batch = WithoutLast(a_shape, 2);
     const Shape batch = BroadcastShapes(a_batch, stack.batch);
     Shape out_shape = batch;
     if (a.rank() > 1) out_shape.Append(a_shape[a_shape.rank() - 2]);
     if (b.rank() > 1) out_shape.Append(static_cast<int64_t>(stack.n));
+    const Epilogue epilogue = EpilogueOf(context, out_shape);
     Tensor& out = context.Output(0, DType::kFloat32, out_shape);
-    Multiply(a.data<float>(), a_shape, a_batch, stack, batch, out.data<float>(), context.Threads());
+    Multiply(a.data<float>(), a_shape, a_batch, stack, batch, epilogue, out.data<float>(), context.Threads());
   }
 
  private:
   static Tensor AsMatrices(const Tensor& b) { return b.rank() == 1 ? b.Reshaped({b.dim(0), 1}) : b; }
 
+  Epilogue EpilogueOf(const KernelContext& context, const Shape& out) const {
+    Epilogue epilogue = epilogue_;
+    const int64_t n = out.rank() == 0 ? 1 : out[out.rank() - 1];
+    if (const Tensor* bias = context.OptionalInput(2)) {
+      Require(bias->elements() == n, ErrorCode::kInvalidArgument, "a bias of shape ", bias->shape(), " for ", n,
+              " columns");
+      epilogue.col_bias = bias->data<float>();
+    }
+    if (const Tensor* residual = context.OptionalInput(3)) {
+      Require(residual->shape() == out, ErrorCode::kInvalidArgument, "the residual has shape ", residual->shape(),
+              ", and the product ", out);
+      epilogue.residual = residual->data<float>();
+      epilogue.residual_stride = static_cast<size_t>(n);
+    }
+    return epilogue;
+  }
+
   void Multiply(const float* a, const Shape& a_shape, const Shape& a_batch, const PackedStack& stack,
-                const Shape& batch, float* out, ThreadPool& threads) const {
+                const Shape& batch, const Epilogue& epilogue, float* out, ThreadPool& threads) const {
     auto m = static_cast<size_t>(a_shape[a_shape.rank() - 2]);
     auto count = static_cast<size_t>(batch.elements());
     const bool one_b = stack.batch.elements() == 1;
@@ -158,18 +157,22 @@ class MatMul final : public Kernel {
       GemmCall call;
       call.m = m;
       call.n = stack.n;
-      call.k = stack.k;
+      call.depth = stack.k;
       call.a = a + (count <= 1 ? 0 : SourceMatrix(i, batch, a_batch)) * m * stack.k;
       call.a_stride = stack.k;
       call.b = stack.data + (one_b ? 0 : SourceMatrix(i, batch, stack.batch)) * stack.matrix_floats;
       call.c = out + i * m * stack.n;
       call.c_stride = stack.n;
+      call.epilogue = epilogue;
+      if (epilogue.residual != nullptr) call.epilogue.residual += i * m * stack.n;
       return call;
     };
-    RunTasks(ops_, count, m, stack.n, stack.k, threads, call_at);
+    RunGemms(ops_, count, m, stack.n, stack.k, threads, call_at);
   }
 
   const GemmOps& ops_;
+  bool transpose_b_;
+  Epilogue epilogue_;
   size_t constant_rank_ = 0;
   PackedStack constant_b_;
 };
@@ -181,7 +184,8 @@ class Gemm final : public Kernel {
         alpha_(node.attributes.Float("alpha", 1.0f)),
         beta_(node.attributes.Float("beta", 1.0f)),
         transpose_a_(node.attributes.Int("transA", 0) != 0),
-        transpose_b_(node.attributes.Int("transB", 0) != 0) {
+        transpose_b_(node.attributes.Int("transB", 0) != 0),
+        epilogue_(ReadEpilogue(node)) {
     if (node.IsConstant(1) && node.constant_inputs[1].rank() == 2) {
       constant_b_ = PackAhead(ops_, node.constant_inputs[1], transpose_b_);
     }
@@ -203,15 +207,16 @@ class Gemm final : public Kernel {
     GemmCall call;
     call.m = static_cast<size_t>(m);
     call.n = static_cast<size_t>(n);
-    call.k = static_cast<size_t>(k);
+    call.depth = static_cast<size_t>(k);
     call.a = transpose_a_ ? Transposed(a, context) : a.data<float>();
-    call.a_stride = call.k;
+    call.a_stride = call.depth;
     call.b = stack.data;
     call.c = out.data<float>();
     call.c_stride = call.n;
+    call.epilogue = epilogue_;
     call.epilogue.alpha = alpha_;
     if (const Tensor* c = context.OptionalInput(2); c != nullptr && beta_ != 0.0f) AddBias(*c, call, context);
-    RunTasks(ops_, 1, call.m, call.n, call.k, context.Threads(), [&](size_t) { return call; });
+    RunGemms(ops_, 1, call.m, call.n, call.depth, context.Threads(), [&](size_t) { return call; });
   }
 
  private:
@@ -261,6 +266,7 @@ class Gemm final : public Kernel {
   float beta_;
   bool transpose_a_;
   bool transpose_b_;
+  Epilogue epilogue_;
   PackedStack constant_b_;
 };
 
@@ -275,6 +281,8 @@ std::unique_ptr<Kernel> MakeFloat32(const NodeSpec& node) {
 void AddMatMul(KernelTable& table) {
   table.Add("", "MatMul", {1, 9, 13}, MakeFloat32<MatMul>);
   table.Add("", "Gemm", {1, 6, 7, 9, 11, 13}, MakeFloat32<Gemm>);
+  table.Add(kInternalDomain, "Gemm", {1}, MakeFloat32<Gemm>);
+  table.Add(kInternalDomain, "MatMul", {1}, MakeFloat32<MatMul>);
 }
 
 }  // namespace onnxforge::simd

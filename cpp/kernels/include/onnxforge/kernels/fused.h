@@ -1,0 +1,41 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "onnxforge/base/attribute.h"
+#include "onnxforge/base/span.h"
+#include "onnxforge/base/tensor.h"
+
+namespace onnxforge {
+
+/// The domain of the operators that passes make and files cannot name. Only the SIMD tier has kernels for them; their
+/// tensors are float32 unless said otherwise. Layout: channels last, [N, spatial…, C].
+///
+///   Conv(X, W, bias?, residual?)   as ONNX's, W [M, C / group, kernel…]
+///   MatMul(A, B, bias?, residual?) alpha · A · B (transB: Bᵀ) + bias [N] + residual
+///   Gemm(A, B, C?)                 as ONNX's
+///   Affine(X, scale, shift)        X · scale[C] + shift[C]
+///   MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool, LRN   as ONNX's
+///   FakeQuantize(X)                DequantizeLinear(QuantizeLinear(X)), as its activation
+///
+/// The first four go on with the attributes: clip to [lo, hi], then `activation`, the name of an Activation below, with
+/// the parameters activation_alpha and activation_beta; with residual_last = 1 the residual is added after that.
+inline constexpr std::string_view kInternalDomain = "onnxforge.internal";
+
+/// An operator that is a function of one number.
+struct Activation {
+  /// Clip: to [alpha, beta]; GeluTanh: Gelu with approximate = "tanh"; FakeQuantizeInt8 and FakeQuantizeUInt8: with scale
+  /// alpha and zero point beta; else the operator's.
+  std::string name;
+  float alpha = 0.0f;
+  float beta = 0.0f;
+};
+
+/// The activation that an operator of the default domain is for float32; nothing where it is none, or where its
+/// parameters are not constant. `constants`: its inputs, undefined where they are not constant.
+std::optional<Activation> ActivationOf(std::string_view op_type, int since_version, const Attributes& attributes,
+                                       size_t input_count, Span<const Tensor> constants);
+
+}  // namespace onnxforge

@@ -1,0 +1,221 @@
+// The internal operators on images with the channels last, see fused.h: pooling, LRN, and a factor and a summand per
+// channel.
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "onnxforge/base/error.h"
+#include "onnxforge/kernels/fused.h"
+#include "onnxforge/kernels/table.h"
+
+#include "reference/broadcast.h"
+#include "reference/window.h"
+#include "simd/epilogue.h"
+#include "simd/list.h"
+#include "simd/rows.h"
+
+namespace onnxforge::simd {
+namespace {
+
+// Window positions whose sources are tabulated at once.
+constexpr int64_t kBlock = 64;
+
+Span<const int64_t> SpatialOf(const Shape& shape) {
+  Require(shape.rank() >= 3, ErrorCode::kInvalidArgument, "the input must be [N, spatial…, C], and has shape ", shape);
+  return shape.dims().subspan(1, shape.rank() - 2);
+}
+
+Shape ShapeOf(const Shape& x, const std::vector<int64_t>& spatial) {
+  Shape shape{x[0]};
+  for (int64_t extent : spatial) shape.Append(extent);
+  shape.Append(x[x.rank() - 1]);
+  return shape;
+}
+
+/// Calls `reduce(pixels, count, position, to)` for every position of the window, with the pixels it sees.
+template <typename F>
+void ForWindows(KernelContext& context, const reference::WindowAttributes& attributes, const F& reduce) {
+  const Tensor x = context.Input(0);
+  const reference::Window window = attributes.Resolve(SpatialOf(x.shape()), {});
+  Tensor& y = context.Output(0, DType::kFloat32, ShapeOf(x.shape(), window.output));
+  if (y.elements() == 0) return;
+  const int64_t channels = x.dim(x.rank() - 1);
+  const int64_t positions = window.positions();
+  const int64_t blocks = (positions + kBlock - 1) / kBlock;
+  const float* from = x.data<float>();
+  float* to = y.data<float>();
+  context.Threads().ParallelFor(x.dim(0) * blocks, 1, [&](int64_t begin, int64_t end) {
+    std::vector<int64_t> sources(static_cast<size_t>(window.taps() * kBlock));
+    std::vector<const float*> pixels(static_cast<size_t>(window.taps()));
+    for (int64_t at = begin; at < end; ++at) {
+      const int64_t image = at / blocks;
+      const int64_t first = at % blocks * kBlock;
+      const int64_t count = std::min(kBlock, positions - first);
+      window.Sources(first, count, sources.data());
+      for (int64_t p = 0; p < count; ++p) {
+        size_t seen = 0;
+        for (int64_t tap = 0; tap < window.taps(); ++tap) {
+          const int64_t source = sources[static_cast<size_t>(tap * count + p)];
+          if (source == reference::Window::kOutside) continue;
+          pixels[seen++] = from + (image * window.plane() + source) * channels;
+        }
+        reduce(window, pixels.data(), seen, first + p, to + (image * positions + first + p) * channels);
+      }
+    }
+  });
+}
+
+std::unique_ptr<Kernel> MakeMaxPool(const NodeSpec& node) {
+  return MakeKernel(
+      [attributes = reference::WindowAttributes(node), &ops = RowOpsFor(node.target)](KernelContext& context) {
+        const auto channels = static_cast<size_t>(context.Input(0).dim(context.Input(0).rank() - 1));
+        ForWindows(context, attributes,
+                   [&](const reference::Window&, const float* const* pixels, size_t count, int64_t, float* to) {
+                     if (count != 0) return ops.max_of(pixels, count, channels, to);
+                     std::fill_n(to, channels, std::numeric_limits<float>::lowest());
+                   });
+      });
+}
+
+std::unique_ptr<Kernel> MakeAveragePool(const NodeSpec& node) {
+  return MakeKernel([attributes = reference::WindowAttributes(node), &ops = RowOpsFor(node.target),
+                     count_pad = node.attributes.Int("count_include_pad", 0) != 0](KernelContext& context) {
+    const auto channels = static_cast<size_t>(context.Input(0).dim(context.Input(0).rank() - 1));
+    ForWindows(context, attributes,
+               [&](const reference::Window& window, const float* const* pixels, size_t count, int64_t position,
+                   float* to) {
+                 const int64_t divisor = count_pad ? window.PaddedTaps(position) : static_cast<int64_t>(count);
+                 ops.sum_of(pixels, count, channels, divisor > 0 ? 1.0f / static_cast<float>(divisor) : 0.0f, to);
+               });
+  });
+}
+
+/// One number per channel: reduce(pixels, count, channels, to).
+template <typename F>
+void ReduceImages(KernelContext& context, const F& reduce) {
+  const Tensor& x = context.Input(0);
+  const Span<const int64_t> spatial = SpatialOf(x.shape());
+  Tensor& y =
+      context.Output(0, DType::kFloat32, ShapeOf(x.shape(), std::vector<int64_t>(spatial.size(), int64_t{1})));
+  const auto channels = static_cast<size_t>(x.dim(x.rank() - 1));
+  const auto pixels = static_cast<size_t>(x.shape().elements(1, x.rank() - 1));
+  auto** rows = context.Scratch<const float*>(pixels);
+  for (int64_t image = 0; image < x.dim(0); ++image) {
+    const float* from = x.data<float>() + static_cast<size_t>(image) * pixels * channels;
+    for (size_t i = 0; i < pixels; ++i) rows[i] = from + i * channels;
+    reduce(rows, pixels, channels, y.data<float>() + static_cast<size_t>(image) * channels);
+  }
+}
+
+std::unique_ptr<Kernel> MakeGlobalAveragePool(const NodeSpec& node) {
+  return MakeKernel([&ops = RowOpsFor(node.target)](KernelContext& context) {
+    ReduceImages(context, [&](const float* const* rows, size_t count, size_t channels, float* to) {
+      ops.sum_of(rows, count, channels, 1.0f / static_cast<float>(count), to);
+    });
+  });
+}
+
+std::unique_ptr<Kernel> MakeGlobalMaxPool(const NodeSpec& node) {
+  return MakeKernel([&ops = RowOpsFor(node.target)](KernelContext& context) {
+    ReduceImages(context, [&](const float* const* rows, size_t count, size_t channels, float* to) {
+      if (count != 0) return ops.max_of(rows, count, channels, to);
+      std::fill_n(to, channels, -std::numeric_limits<float>::infinity());
+    });
+  });
+}
+
+struct LrnAttributes {
+  float factor;  // alpha / size
+  float beta;
+  float bias;
+  int64_t size;
+};
+
+/// to = base^-beta, by way of the square root where beta is the usual 3/4.
+void InversePower(const float* base, float beta, int64_t n, float* to) {
+  if (beta == 0.75f) {
+    for (int64_t i = 0; i < n; ++i) {
+      const float root = std::sqrt(base[i]);
+      to[i] = 1.0f / (root * std::sqrt(root));
+    }
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i] = std::pow(base[i], -beta);
+  }
+}
+
+/// One pixel: the sum over neighbouring channels slides along. `scratch`: [2 · channels].
+void LrnPixel(const LrnAttributes& a, const float* x, int64_t channels, float* scratch, float* y) {
+  float* squares = scratch;
+  float* base = scratch + channels;
+  for (int64_t c = 0; c < channels; ++c) squares[c] = x[c] * x[c];
+  const int64_t before = (a.size - 1) / 2;
+  const int64_t after = a.size / 2;
+  std::fill_n(base, channels, 0.0f);
+  for (int64_t shift = -before; shift <= after; ++shift) {
+    const int64_t begin = std::max<int64_t>(0, -shift);
+    const int64_t end = std::min(channels, channels - shift);
+    for (int64_t c = begin; c < end; ++c) base[c] += squares[c + shift];
+  }
+  for (int64_t c = 0; c < channels; ++c) base[c] = a.bias + a.factor * base[c];
+  InversePower(base, a.beta, channels, squares);
+  for (int64_t c = 0; c < channels; ++c) y[c] = x[c] * squares[c];
+}
+
+std::unique_ptr<Kernel> MakeLrn(const NodeSpec& node) {
+  LrnAttributes a{node.attributes.Float("alpha", 1e-4f), node.attributes.Float("beta", 0.75f),
+                  node.attributes.Float("bias", 1.0f), node.attributes.Int("size")};
+  Require(a.size > 0, ErrorCode::kInvalidModel, "attribute 'size' must be positive, not ", a.size);
+  a.factor /= static_cast<float>(a.size);
+  return MakeKernel([a](KernelContext& context) {
+    const Tensor x = context.Input(0);
+    const int64_t channels = x.dim(x.rank() - 1);
+    Tensor& y = context.Output(0, DType::kFloat32, x.shape());
+    const float* from = x.data<float>();
+    float* to = y.data<float>();
+    const int64_t pixels = channels == 0 ? 0 : x.elements() / channels;
+    context.Threads().ParallelFor(pixels, 2048 / (channels + 1) + 1, [&](int64_t begin, int64_t end) {
+      std::vector<float> scratch(static_cast<size_t>(2 * channels));
+      for (int64_t i = begin; i < end; ++i) {
+        LrnPixel(a, from + i * channels, channels, scratch.data(), to + i * channels);
+      }
+    });
+  });
+}
+
+std::unique_ptr<Kernel> MakeAffine(const NodeSpec& node) {
+  return MakeKernel([e = ReadEpilogue(node), &ops = RowOpsFor(node.target)](KernelContext& context) {
+    const Tensor x = context.Input(0);
+    const float* scale = context.Input(1).data<float>();
+    const float* shift = context.Input(2).data<float>();
+    const int64_t channels = x.dim(x.rank() - 1);
+    Require(context.Input(1).elements() == channels && context.Input(2).elements() == channels,
+            ErrorCode::kInvalidArgument, "factors ", context.Input(1).shape(), " and summands ",
+            context.Input(2).shape(), " for ", channels, " channels");
+    Tensor& y = context.OutputInPlace(0, DType::kFloat32, x.shape(), {0});
+    if (y.elements() == 0) return;
+    const float* from = x.data<float>();
+    float* to = y.data<float>();
+    const int64_t grain = reference::kElementwiseGrain / channels + 1;
+    context.Threads().ParallelFor(x.elements() / channels, grain, [&](int64_t begin, int64_t end) {
+      const auto n = static_cast<size_t>(channels);
+      for (int64_t i = begin; i < end; ++i) {
+        ops.affine(from + i * channels, scale, shift, e.lo, e.hi, n, to + i * channels);
+        if (e.activation) e.activation(to + i * channels, to + i * channels, n);
+      }
+    });
+  });
+}
+
+}  // namespace
+
+void AddChannelsLast(KernelTable& table) {
+  table.Add(kInternalDomain, "Affine", {1}, MakeAffine);
+  table.Add(kInternalDomain, "AveragePool", {1}, MakeAveragePool);
+  table.Add(kInternalDomain, "GlobalAveragePool", {1}, MakeGlobalAveragePool);
+  table.Add(kInternalDomain, "GlobalMaxPool", {1}, MakeGlobalMaxPool);
+  table.Add(kInternalDomain, "LRN", {1}, MakeLrn);
+  table.Add(kInternalDomain, "MaxPool", {1}, MakeMaxPool);
+}
+
+}  // namespace onnxforge::simd

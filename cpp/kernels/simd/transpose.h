@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstddef>
+
+#include "onnxforge/base/threads.h"
+
+namespace onnxforge::simd {
+
+/// to[batch, columns, rows] = from[batch, rows, columns] with its last two axes swapped, for elements of four bytes.
+void TransposeMatrices(const void* from, size_t batch, size_t rows, size_t columns, void* to, ThreadPool& threads);
+
+}  // namespace onnxforge::simd
