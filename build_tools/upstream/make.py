@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _BUILD_FOLDER = ".setuptools-cmake-build"
 """Where every release compiles, below its source folder."""
 
+# What was found out about one Python must not outlive it; objects may. The second file would have
+# scikit-build-core remove them, because the next Python's copy of it lies elsewhere.
+_OF_ONE_PYTHON = ("CMakeCache.txt", ".skbuild-info.json")
+
 _MODULE = Path(__file__).resolve().parent.parent / "cmake" / "UpstreamOnnx.cmake"
 
 
@@ -68,8 +72,8 @@ def make_wheel(
     tree = _source_tree(upstream)
     stable = _stable_environment(upstream.folder, environment)
     build = tree / _BUILD_FOLDER
-    # What was found out about another Python must not outlive it; objects may.
-    (build / "CMakeCache.txt").unlink(missing_ok=True)
+    for name in _OF_ONE_PYTHON:
+        (build / name).unlink(missing_ok=True)
     cache = upstream.folder / "initial-cache.cmake"
     cache.write_text(initial_cache(cache_entries(upstream, cmake, stable)), encoding="utf-8")
     raw = upstream.folder / f"raw-{python.abi}"

@@ -110,6 +110,6 @@ def test_every_python_of_a_version_is_found_newest_first_headers_or_not(tmp_path
     for name in ("3.9.1", "3.9.5", "3.10.2"):
         folder = tmp_path / ".pyenv" / "versions" / name
         fake_python(folder, "python3", version=name, headers=False)
-    host = make_host(environ={"PATH": "", "HOME": str(tmp_path)})
+    host = make_host(environ={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
     found = find_interpreters("3.9", host, SystemRunner())
     assert [python.version for python in found] == ["3.9.5", "3.9.1"]

@@ -143,9 +143,11 @@ class TestMakingTheWheel:
         def backend(argv):
             tree = Path(argv[-1])
             build = tree / ".setuptools-cmake-build"
-            caches.append((build / "CMakeCache.txt").exists())
+            kept = ("CMakeCache.txt", ".skbuild-info.json")
+            caches.append(any((build / name).exists() for name in kept))
             build.mkdir(exist_ok=True)
-            (build / "CMakeCache.txt").touch()
+            for name in kept:
+                (build / name).touch()
             (build / "library.o").touch()
             out = Path(argv[argv.index("--outdir") + 1])
             out.mkdir(parents=True)
