@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from build_tools.audit_platform import prove_platform
 from build_tools.config import Linkage
 from build_tools.errors import AuditError
 from build_tools.record import Proof
@@ -127,9 +128,11 @@ def _prove(
     yield prove_protobuf_linkage(modules, expected.protobuf)
     if expected.repaired:
         yield prove_search_path(binaries)
-        yield prove_self_contained(binaries, policy)
+        if policy:
+            yield prove_self_contained(binaries, policy)
     if policy:
         yield prove_platform_tag(wheel.platforms, policy)
+    yield from prove_platform(wheel.platforms, binaries, repaired=expected.repaired)
     yield prove_content(wheel.members, wheel.dist_info, expected.package)
     yield _all_true("RECORD is true of every file", wheel.record_problems(), _members(wheel))
     yield _all_true("name, version and tags agree", wheel.name_problems(), wheel.path.name)
@@ -173,10 +176,10 @@ def prove_search_path(binaries: Iterable[WheelBinary]) -> Proof:
     )
 
 
-def prove_self_contained(binaries: tuple[WheelBinary, ...], policy: PlatformPolicy | None) -> Proof:
+def prove_self_contained(binaries: tuple[WheelBinary, ...], policy: PlatformPolicy) -> Proof:
     """Every needed library is in the wheel or promised by the platform tag."""
     inside = {PurePosixPath(binary.member).name for binary in binaries}
-    missing = [name for name in policy.external if name not in inside] if policy else []
+    missing = [name for name in policy.external if name not in inside]
     vendored = sorted(binary.member for binary in binaries if binary.vendored)
     return Proof(
         claim="every library it needs is in it or promised by its platform tag",
@@ -276,5 +279,6 @@ def _binary_dict(binary: WheelBinary) -> dict[str, Any]:
         "bytes": binary.size,
         "exported": len(binary.exported),
         "needed": list(binary.dynamic.needed),
+        "processors": [piece.machine for piece in binary.dynamic.slices],
         "vendored": binary.vendored,
     }

@@ -47,7 +47,8 @@ class WheelBinary:
     """What it needs when it is loaded."""
 
     vendored: bool
-    """Whether it is a library that was copied in (``<name>.libs/``), not an extension module."""
+    """Whether it is a library that was copied in (``<name>.libs/``, ``.dylibs/``), not an extension
+    module."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,7 @@ class WheelFile:
             size=self.members[member],
             exported=exported_symbols(unpacked),
             dynamic=dynamic_facts(unpacked),
-            vendored=PurePosixPath(member).parts[0].endswith(".libs"),
+            vendored=_is_vendored(PurePosixPath(member)),
         )
 
     def record_problems(self) -> Iterator[str]:
@@ -160,6 +161,11 @@ def is_library(member: str) -> bool:
     """Say whether a member's name is that of a shared object: x.so, x.so.1, x.pyd, x.dylib."""
     name = PurePosixPath(member).name
     return name.endswith(_LIBRARY_MARKS) or ".so." in name
+
+
+def _is_vendored(member: PurePosixPath) -> bool:
+    """Say whether a library lies where the repair tools put those that they bring along."""
+    return member.parts[0].endswith(".libs") or ".dylibs" in member.parts
 
 
 def _row_problems(row: list[str], content: bytes) -> Iterator[str]:
