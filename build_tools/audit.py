@@ -279,6 +279,5 @@ def _binary_dict(binary: WheelBinary) -> dict[str, Any]:
         "bytes": binary.size,
         "exported": len(binary.exported),
         "needed": list(binary.dynamic.needed),
-        "processors": [piece.machine for piece in binary.dynamic.slices],
         "vendored": binary.vendored,
     }
