@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _GNU_INCLUDED = re.compile(r"^\. (.+)$", re.MULTILINE)
-# In cl's preprocessed text a line says where the next ones are from, alike in every language.
-_MSVC_INCLUDED = re.compile(r'^#line \d+ "(.+)"$', re.MULTILINE)
+# In preprocessed text a line says where the next ones are from, alike in every language: cl's is
+# `#line 1 "C:\\x.h"`, clang-cl's is `# 1 "C:\\x.h" 1`.
+_MSVC_INCLUDED = re.compile(r'^#(?:line)? \d+ "(.+?)"', re.MULTILINE)
 
 
 class Dialect(Protocol):

@@ -187,6 +187,8 @@ class TestDialect:
         shown = f'#line 1 "front.cc"\n#line 1 "{taken}"\nint x;\n'
         name = "google/protobuf/port_def.inc"
         assert MSVC_DIALECT.included(shown, "", name) == r"C:\p q\google\protobuf\port_def.inc"
+        by_clang_cl = f'# 1 "front.cc" 2\n# 1 "{taken}" 1\n'
+        assert MSVC_DIALECT.included(by_clang_cl, "", name).endswith("port_def.inc")
         assert MSVC_DIALECT.included('#line 1 "front.cc"\n', "", name) == ""
 
     @pytest.mark.parametrize(
