@@ -80,7 +80,7 @@ ADVICE: tuple[Advice, ...] = (
     Advice(
         pattern=r"does not support (?:platform|toolset) specification",
         text="take -A and -T, CMAKE_GENERATOR_PLATFORM and CMAKE_GENERATOR_TOOLSET away: "
-        "everything is built with Ninja here",
+        "Ninja knows neither; --generator chooses one that does",
         check="generator-platform",
     ),
     Advice(

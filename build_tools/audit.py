@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from build_tools.audit_platform import prove_platform
 from build_tools.config import Linkage
 from build_tools.errors import AuditError
 from build_tools.record import Proof
@@ -28,12 +29,6 @@ _ENTRY_POINTS = ("PyInit_", "PyModExport_")
 _PROTOBUF = re.compile(r"(?i)(lib)?(protobuf|protoc|absl|utf8_)")
 _OWN_FOLDER = re.compile(r"^(\$ORIGIN|@loader_path)(/|$)")
 _SHOWN = 5
-# By system, what a module may need of it; Linux is auditwheel's business. UCRT is in Windows 10.
-_SYSTEM_LIBRARIES = {
-    "windows": r"(?i)python3\d+t?\.dll|kernel32\.dll|advapi32\.dll|api-ms-win-crt-[\w-]+\.dll"
-    r"|(vcruntime140(_1)?|msvcp140\w*)\.dll",
-    "darwin": r"/usr/lib/lib(System\.B|c\+\+\.1)\.dylib",
-}
 # What belongs into an installed package; everything else came along by mistake (headers, archives
 # and CMake files of a dependency's own install rules, compiled caches, editor backups).
 _PACKAGE_SUFFIXES = frozenset({".py", ".pyi", ".typed", ".json", ".onnx"})
@@ -143,12 +138,13 @@ def _prove(
     yield prove_protobuf_linkage(modules, expected.protobuf)
     if expected.repaired:
         yield prove_search_path(binaries)
-        yield prove_self_contained(binaries, policy)
+        if policy:
+            yield prove_self_contained(binaries, policy)
     if policy:
         yield prove_platform_tag(wheel.platforms, policy)
-    elif not expected.target.is_native:
-        yield prove_system(modules, expected.target)
-    yield prove_machine(binaries, expected.target)
+    if expected.target.system == "linux":
+        yield prove_machine(binaries, expected.target)
+    yield from prove_platform(wheel.platforms, binaries, repaired=expected.repaired)
     if not expected.target.is_native:
         yield prove_python(wheel, modules, expected.target)
     named = wheel.mentions([str(folder) for folder in expected.foreign_folders])
@@ -198,10 +194,10 @@ def prove_search_path(binaries: Iterable[WheelBinary]) -> Proof:
     )
 
 
-def prove_self_contained(binaries: tuple[WheelBinary, ...], policy: PlatformPolicy | None) -> Proof:
+def prove_self_contained(binaries: tuple[WheelBinary, ...], policy: PlatformPolicy) -> Proof:
     """Every needed library is in the wheel or promised by the platform tag."""
     inside = {PurePosixPath(binary.member).name for binary in binaries}
-    missing = [name for name in policy.external if name not in inside] if policy else []
+    missing = [name for name in policy.external if name not in inside]
     vendored = sorted(binary.member for binary in binaries if binary.vendored)
     return Proof(
         claim="every library it needs is in it or promised by its platform tag",
@@ -221,27 +217,6 @@ def prove_platform_tag(claimed: tuple[str, ...], policy: PlatformPolicy) -> Proo
         claim=f"the platform tag is true: {'.'.join(claimed)}",
         evidence=f"auditwheel: {policy.tag}; newest symbols needed: {needs or 'none'}",
         ok=true_of and not policy.special_processor,
-    )
-
-
-def prove_system(modules: Iterable[WheelBinary], target: Target) -> Proof:
-    """Outside Linux: what it needs is a part of the oldest system that its tag names."""
-    system = re.compile(_SYSTEM_LIBRARIES[target.system])
-    found = {name for module in modules for name in module.dynamic.needed}
-    foreign = sorted(name for name in found if not system.fullmatch(name))
-    oldest = {module.dynamic.oldest_system for module in modules}
-    late = [
-        version for version in oldest if _version_key(version) > _version_key(target.oldest_system)
-    ]
-    late = late if target.oldest_system else []
-    needs = f"needed: {', '.join(sorted(found))}"
-    return Proof(
-        claim="it needs nothing but the system and Python"
-        + (f", from {target.oldest_system} on" if target.oldest_system else ""),
-        evidence=f"foreign: {_some(foreign)}; made for {', '.join(late)}"
-        if foreign or late
-        else needs,
-        ok=not foreign and not late,
     )
 
 

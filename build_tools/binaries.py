@@ -7,6 +7,7 @@ text file that names another one. Whoever decides how to link asks here.
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from dataclasses import dataclass
 from enum import Enum
@@ -41,6 +42,10 @@ _ELF_MACHINES = {
     258: "loongarch64",
 }
 _MACHO_MACHINES = {0x01000007: "x86_64", 0x0100000C: "aarch64", 7: "i386", 12: "arm"}
+# A member of an import library: no object, but one name and the DLL that it is in.
+_SHORT_IMPORT = struct.Struct("<HHHHIIHH")
+_SHORT_IMPORT_MARK = b"\0\0\xff\xff"
+_DLL_NAME = re.compile(rb"([\w.+-]+\.(?:dll|pyd|exe))\0", re.I)
 _PE_MACHINES = {0x8664: "x86_64", 0xAA64: "aarch64", 0x014C: "i386", 0x01C4: "arm"}
 _MACHO_MAGICS = {0xFEEDFACE: ">", 0xFEEDFACF: ">", 0xCEFAEDFE: "<", 0xCFFAEDFE: "<"}
 _MACHO_FAT = b"\xca\xfe\xba\xbe"
@@ -108,6 +113,17 @@ class ArchiveMember:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Slice:
+    """The code for one processor in a library or program."""
+
+    machine: str
+    """The processor, as in ``BinaryFile.machine``."""
+
+    oldest_macos: tuple[int, int] | None = None
+    """The first macOS that loads it (Mach-O ``minos``); None for other systems."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DynamicFacts:
     """What a shared library or program says it needs when it is loaded."""
 
@@ -120,8 +136,12 @@ class DynamicFacts:
     search: tuple[str, ...]
     """The folders it brings along for the search (ELF run path and rpath, Mach-O rpath)."""
 
-    oldest_system: str = ""
-    """Mach-O: the oldest release of the system that loads it, e.g. "11.0"."""
+    slices: tuple[Slice, ...] = ()
+    """What it has code for; not asked of ELF files, whose ``machine`` says it all."""
+
+    linker: tuple[int, int] | None = None
+    """The version of the linker that made it, where the file says so (PE): Microsoft's is that of
+    its C++ tools, e.g. (14, 44)."""
 
 
 def identify(path: Path) -> BinaryFile:
@@ -192,15 +212,13 @@ def dynamic_facts(path: Path) -> DynamicFacts:
     """Return what the dynamic section of a shared library or program says."""
     import lief  # noqa: PLC0415 - 0.2 s to import; only needed where a binary is read
 
+    if lief.is_macho(path):
+        return _macho_facts(path)
     binary = lief.parse(path)
     if isinstance(binary, lief.ELF.Binary):
         return _elf_facts(binary)
-    if isinstance(binary, lief.MachO.Binary):
-        return _macho_facts(binary)
     if isinstance(binary, lief.PE.Binary):
-        return DynamicFacts(
-            needed=tuple(sorted(str(name) for name in binary.libraries)), name=path.name, search=()
-        )
+        return _pe_facts(binary, path)
     raise LinkageError(
         f"{path} has no dynamic section",
         looked=[f"{path}: {identify(path).kind.value}"],
@@ -222,26 +240,71 @@ def _elf_facts(binary: lief.ELF.Binary) -> DynamicFacts:
     return DynamicFacts(needed=needed, name=name, search=tuple(search))
 
 
-def _macho_facts(binary: lief.MachO.Binary) -> DynamicFacts:
-    import lief  # noqa: PLC0415 - as above
-
-    own = lief.MachO.LoadCommand.TYPE.ID_DYLIB
-    libraries = [command for command in binary.libraries if command.command != own]
-    names = [str(command.name) for command in binary.libraries if command.command == own]
-    build = binary.build_version or binary.version_min
+def _pe_facts(binary: lief.PE.Binary, path: Path) -> DynamicFacts:
+    header = binary.optional_header
+    delayed = (str(entry.name) for entry in binary.delay_imports)
     return DynamicFacts(
-        needed=tuple(str(command.name) for command in libraries),
-        name=names[0] if names else "",
-        search=tuple(str(command.path) for command in binary.rpaths),
-        oldest_system=_macho_oldest(build),
+        needed=tuple(sorted({*(str(name) for name in binary.libraries), *delayed})),
+        name=path.name,
+        search=(),
+        slices=(Slice(machine=identify(path).machine),),
+        linker=(header.major_linker_version, header.minor_linker_version),
     )
 
 
-def _macho_oldest(build: lief.MachO.BuildVersion | lief.MachO.VersionMin | None) -> str:
-    if build is None:
+def _macho_facts(path: Path) -> DynamicFacts:
+    """Return what all slices of a Mach-O file need together, and what each runs on."""
+    import lief  # noqa: PLC0415 - as above
+
+    slices = macho_slices(path)
+    own = lief.MachO.LoadCommand.TYPE.ID_DYLIB
+    commands = [command for binary in slices for command in binary.libraries]
+    names = [str(command.name) for command in commands if command.command == own]
+    needed = (str(command.name) for command in commands if command.command != own)
+    search = (str(command.path) for binary in slices for command in binary.rpaths)
+    return DynamicFacts(
+        needed=tuple(dict.fromkeys(needed)),
+        name=names[0] if names else "",
+        search=tuple(dict.fromkeys(search)),
+        slices=tuple(_slice(binary) for binary in slices),
+    )
+
+
+def macho_slices(path: Path) -> list[lief.MachO.Binary]:
+    """Return the parts of a Mach-O file, one for each processor."""
+    import lief  # noqa: PLC0415 - as above
+
+    fat = lief.MachO.parse(path)
+    if fat is None:
+        raise LinkageError(f"{path} is damaged: its load commands cannot be read")
+    # Iterating over the file itself would let go of it too early, and of its slices with it.
+    found = (fat.at(index) for index in range(fat.size))
+    return [binary for binary in found if binary is not None]
+
+
+def _slice(binary: lief.MachO.Binary) -> Slice:
+    machine = _MACHO_MACHINES.get(int(binary.header.cpu_type.value), "unknown")
+    if binary.build_version is not None:
+        version = binary.build_version.minos
+    elif binary.version_min is not None:
+        version = binary.version_min.version
+    else:
+        return Slice(machine=machine)
+    return Slice(machine=machine, oldest_macos=(int(version[0]), int(version[1])))
+
+
+def imported_dll(path: Path) -> str:
+    """Return the name of the DLL that an import library stands for; empty for another file."""
+    if identify(path).kind is not FileKind.IMPORT_LIBRARY:
         return ""
-    numbers = getattr(build, "minos", None) or getattr(build, "version", [])
-    return ".".join(str(number) for number in numbers[:2])
+    with path.open("rb") as source:
+        for member in archive_members(path):
+            if not _is_special(member.name):
+                source.seek(member.offset)
+                found = _DLL_NAME.search(source.read(member.size))
+                if found:
+                    return found[1].decode("ascii")
+    return ""
 
 
 def needed(path: Path) -> tuple[str, ...]:
@@ -305,10 +368,17 @@ def _classify_archive(path: Path) -> tuple[FileKind, str]:
     members = list(archive_members(path))
     with path.open("rb") as source:
         objects = [_head_of(source, member) for member in members if not _is_special(member.name)]
-    if any(head.startswith(b"\0\0\xff\xff") for head in objects) or _imports_a_dll(path, members):
-        return FileKind.IMPORT_LIBRARY, ""
-    machines = {_classify_image(head)[1] for head in objects} - {""}
-    return FileKind.STATIC_LIBRARY, "+".join(sorted(machines))
+    machines = "+".join(sorted({_machine_of(head) for head in objects} - {""}))
+    imports = any(head.startswith(_SHORT_IMPORT_MARK) for head in objects)
+    is_import = imports or _imports_a_dll(path, members)
+    return FileKind.IMPORT_LIBRARY if is_import else FileKind.STATIC_LIBRARY, machines
+
+
+def _machine_of(head: bytes) -> str:
+    """Return the processor of one member of a library."""
+    if head.startswith(_SHORT_IMPORT_MARK) and len(head) >= _SHORT_IMPORT.size:
+        return _PE_MACHINES.get(_SHORT_IMPORT.unpack_from(head)[3], "")
+    return _classify_image(head)[1]
 
 
 def _head_of(source: BinaryIO, member: ArchiveMember) -> bytes:

@@ -20,6 +20,7 @@ from build_tools.console import show
 from build_tools.doctor.preflight import preflight
 from build_tools.fetch import Fetcher
 from build_tools.inputs import Inputs, source_files
+from build_tools.paths import install_warnings
 from build_tools.prepare import Prepared, prepare, settle
 from build_tools.repair import repair
 from build_tools.smoke import Smoke, smoke
@@ -194,9 +195,14 @@ def _finish(raw: Path, prepared: Prepared) -> Path:
 
 def _prove(final: Path, prepared: Prepared) -> Audit:
     """Prove what the finished wheel is."""
-    repaired = prepared.config.repair and prepared.site.target.system == "linux"
+    repaired = prepared.config.repair
     with prepared.record.step("wheel: audit"):
-        return audit(final, _expectation(prepared, repaired=repaired), prepared.context)
+        proved = audit(final, _expectation(prepared, repaired=repaired), prepared.context)
+    host = prepared.context.host
+    site_packages = str(host.python.site_packages)
+    for warning in install_warnings(host, site_packages, proved.wheel.members):
+        prepared.record.warn(warning)
+    return proved
 
 
 def _try(final: Path, model: Path, prepared: Prepared) -> dict[str, Any]:

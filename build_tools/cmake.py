@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 from build_tools.advice import DISK_FULL, advise
 from build_tools.cmake_args import cmake_definitions
 from build_tools.errors import BuilderError, CompileError, ConfigureError, DiskFullError
+from build_tools.generator import NINJA
 from build_tools.ninja_log import last_run, read_lines
 from build_tools.process import tail
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from build_tools.generator import Generator
     from build_tools.host import Host
     from build_tools.process import Result, Runner
     from build_tools.record import Record, RunningStep
@@ -71,6 +73,12 @@ class CMakeBuild:
     verbose: bool = False
     """Whether every command line of a compile step goes into its log."""
 
+    generator: Generator = NINJA
+    """What writes the build files."""
+
+    build_type: str = "Release"
+    """The build type, for generators that are told it when building."""
+
     def configure(
         self,
         name: str,
@@ -90,17 +98,18 @@ class CMakeBuild:
         ``env`` is laid over the environment. Raises ConfigureError.
         """
         settings: dict[str, CacheValue] = {
-            "CMAKE_MAKE_PROGRAM": self.tools.ninja,
-            **self.toolchain.cmake_cache(),
+            **({} if self.generator.multi_config else {"CMAKE_MAKE_PROGRAM": self.tools.ninja}),
+            **self.toolchain_cache(),
             **cache,
         }
-        _wipe_foreign(build, source, settings)
+        _wipe_foreign(build, source, settings, self.generator)
         build.mkdir(parents=True, exist_ok=True)
         initial = build / INITIAL_CACHE
         initial.write_text(initial_cache(settings), encoding="utf-8")
-        kept = self.kept_arguments(arguments, settings, {*fixed, *_OWN})
-        command: list[str | Path] = [self.tools.cmake, "-S", source, "-B", build, "-G", "Ninja"]
-        command += ["-C", initial, *kept]
+        own = {*fixed, *_OWN, *dict(self.toolchain.settings)}
+        kept = self.kept_arguments(arguments, settings, own)
+        command: list[str | Path] = [self.tools.cmake, "-S", source, "-B", build]
+        command += [*self.generator.arguments, "-C", initial, *kept]
         with self.record.step(f"{name}: configure") as step:
             said = self._stream(command, step, log, env)
             if not said.ok:
@@ -121,6 +130,7 @@ class CMakeBuild:
         Raises CompileError with the log's end, or DiskFullError.
         """
         command: list[str | Path] = [self.tools.cmake, "--build", build, "--parallel", str(jobs)]
+        command += self.generator.build_arguments(self.build_type)
         command += ["--target", *targets] if targets else []
         command += ["--verbose"] if self.verbose else []
         before = read_lines(build)
@@ -148,12 +158,21 @@ class CMakeBuild:
         with self.record.step(f"{name}: install") as step:
             for component in components or ("",):
                 command: list[str | Path] = [self.tools.cmake, "--install", build]
-                command += ["--prefix", prefix]
+                command += ["--prefix", prefix, *self.generator.build_arguments(self.build_type)]
                 command += ["--component", component] if component else []
                 own_log = log.with_stem(f"{log.stem}-{component}") if component else log
                 said = self._stream(command, step, own_log, staged)
                 if not said.ok:
                     raise failure(CompileError, f"{name}: install", said, own_log)
+
+    def toolchain_cache(self) -> dict[str, CacheValue]:
+        """Return the cache entries for the compiler and the generator.
+
+        A generator of Visual Studio runs the compiler of its own instance and is told no other.
+        """
+        if self.generator.multi_config:
+            return {**self.generator.cache(self.build_type), **dict(self.toolchain.settings)}
+        return dict(self.toolchain.cmake_cache())
 
     def kept_arguments(
         self, arguments: Sequence[str], settings: Mapping[str, CacheValue], fixed: set[str]
@@ -161,6 +180,8 @@ class CMakeBuild:
         """Leave out the user's entries that cannot be followed here, and say so."""
         kept = []
         for argument in arguments:
+            if argument.startswith("-G"):
+                continue  # it names Ninja, or it would not have got here; CMake takes one -G only
             ((entry, value),) = (cmake_definitions([argument]) or {"": ""}).items()
             if entry not in fixed:
                 kept.append(argument)
@@ -191,6 +212,7 @@ class CMakeBuild:
         dropped = {*_FOREIGN, "DESTDIR"}
         kept = {name: value for name, value in self.host.environ.items() if name not in dropped}
         own = {"NINJA_STATUS": NINJA_STATUS, **self.toolchain.environment()}
+        own.update(self.generator.environment())
         return {**kept, **own, **(extra or {})}
 
 
@@ -228,7 +250,9 @@ def _literal(text: str) -> str:
     return f"[{marks}[{chr(10) if text.startswith(chr(10)) else ''}{text}]{marks}]"
 
 
-def _wipe_foreign(build: Path, source: Path, settings: Mapping[str, CacheValue]) -> None:
+def _wipe_foreign(
+    build: Path, source: Path, settings: Mapping[str, CacheValue], generator: Generator
+) -> None:
     """Remove a build folder that another source, generator or compiler left."""
     try:
         lines = (build / "CMakeCache.txt").read_text(encoding="utf-8").splitlines()
@@ -237,7 +261,9 @@ def _wipe_foreign(build: Path, source: Path, settings: Mapping[str, CacheValue])
     left = dict(_cache_line(line) for line in lines if "=" in line)
     same = (
         Path(left.get("CMAKE_HOME_DIRECTORY", source)).resolve() == source.resolve()
-        and left.get("CMAKE_GENERATOR", "Ninja") == "Ninja"
+        and left.get("CMAKE_GENERATOR", generator.name) == generator.name
+        and left.get("CMAKE_GENERATOR_PLATFORM", "") == generator.platform
+        and left.get("CMAKE_GENERATOR_INSTANCE", "").lower() == generator.instance.lower()
         and _driver(left.get("CMAKE_CXX_COMPILER")) == _driver(settings.get("CMAKE_CXX_COMPILER"))
     )
     ours = build.resolve() not in {source.resolve(), *source.resolve().parents}

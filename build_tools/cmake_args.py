@@ -92,6 +92,10 @@ def _check(argument: str, text: str) -> None:
         )
     if argument.startswith(("-A", "-T")) or (argument.startswith("-G") and argument != "-GNinja"):
         raise ConfigError(
-            f"CMAKE_ARGS contains {argument!r}, but everything is built with Ninja here",
-            fix="take it out; choose the compiler with --compiler or CC and CXX",
+            f"CMAKE_ARGS contains {argument!r}, but everything is built with Ninja or with "
+            "what --generator names",
+            fix=[
+                'take it out; --generator "Visual Studio 17 2022" is told the processor by itself',
+                "the compiler is chosen with --compiler or CC and CXX",
+            ],
         )

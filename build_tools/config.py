@@ -44,6 +44,17 @@ class BuildType(str, Enum):
         return self.value
 
 
+class GeneratorName(str, Enum):
+    """The generators of CMake that everything can be built with."""
+
+    NINJA = "Ninja"
+    VISUAL_STUDIO_2019 = "Visual Studio 16 2019"
+    VISUAL_STUDIO_2022 = "Visual Studio 17 2022"
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class Group(str, Enum):
     """The sections of ``--help``."""
 
@@ -77,9 +88,9 @@ class BuildConfig:
     """All settings of one run of the builder."""
 
     compiler: str | None = _setting(None, Group.TOOLCHAIN, metavar="NAME|PATH")
-    """The C++ compiler: a name (g++-13, clang++), a family (gcc, clang) or a path. Not given: CC
-    and CXX; else the first of those on PATH (g++, clang++, versioned names) that passes the
-    probes."""
+    """The C++ compiler: a name (g++-13, clang++), a family (gcc, clang, msvc) or a path. Not given:
+    CC and CXX; else the first of those on PATH (g++, clang++, versioned names; on Windows cl and
+    clang-cl before them) that passes the probes."""
 
     compiler_cache: str = _setting("auto", Group.TOOLCHAIN, metavar="auto|off|NAME|PATH")
     """A program that keeps what the compiler has made: ccache or sccache where one is installed,
@@ -87,6 +98,10 @@ class BuildConfig:
 
     build_type: BuildType = _setting(BuildType.RELEASE, Group.TOOLCHAIN)
     """CMake's build type for everything that is compiled."""
+
+    generator: GeneratorName = _setting(GeneratorName.NINJA, Group.TOOLCHAIN)
+    """CMake's generator for protobuf, ONNX and the wheel alike. Those of Visual Studio are for
+    Windows; they are told Python's processor (-A)."""
 
     lto: bool = _setting(False, Group.TOOLCHAIN)
     """Optimise across translation units when linking the extension."""

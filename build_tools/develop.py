@@ -6,6 +6,7 @@ The folder has the compile_commands.json that editors and clang-tidy read.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from build_tools.cmake import failure
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from build_tools.cmake import CacheValue
+    from build_tools.cmake import CacheValue, CMakeBuild
     from build_tools.context import Context
     from build_tools.prepare import Prepared
     from build_tools.sources import Resolved
@@ -50,18 +51,23 @@ def main(resolved: Resolved, args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _configure(prepared: Prepared, folder: Path) -> None:
-    site = prepared.site
-    given = site.resolved.given("build_type")
+def _cmake(prepared: Prepared) -> CMakeBuild:
+    """Return CMake with the build type of this verb: RelWithDebInfo unless another is given."""
+    given = prepared.site.resolved.given("build_type")
     build_type = prepared.config.build_type if given else BuildType.REL_WITH_DEB_INFO
+    return replace(prepared.cmake, build_type=str(build_type))
+
+
+def _configure(prepared: Prepared, folder: Path) -> None:
+    site, cmake = prepared.site, _cmake(prepared)
     settings: dict[str, CacheValue] = {
         **prepared.definitions(),
-        "CMAKE_BUILD_TYPE": str(build_type),
+        "CMAKE_BUILD_TYPE": cmake.build_type,
         "ONNXFORGE_BUILD_TESTS": True,
         "ONNXFORGE_WERROR": True,
         "Python_EXECUTABLE": prepared.context.host.python.executable,
     }
-    prepared.cmake.configure(
+    cmake.configure(
         _NAME,
         site.repository,
         folder,
@@ -74,7 +80,7 @@ def _configure(prepared: Prepared, folder: Path) -> None:
 
 def _compile(prepared: Prepared, folder: Path) -> None:
     log = prepared.site.logs / "dev-compile.log"
-    prepared.cmake.build(_NAME, folder, jobs=prepared.site.jobs, log=log)
+    _cmake(prepared).build(_NAME, folder, jobs=prepared.site.jobs, log=log)
 
 
 def _test(prepared: Prepared, folder: Path) -> None:
@@ -82,6 +88,7 @@ def _test(prepared: Prepared, folder: Path) -> None:
     site, log = prepared.site, prepared.site.logs / "dev-test.log"
     ctest = site.tools.cmake.with_name(site.tools.cmake.name.replace("cmake", "ctest"))
     command: list[str | Path] = [ctest, "--test-dir", folder, "--output-on-failure"]
+    command += ["--build-config", _cmake(prepared).build_type]
     with prepared.record.step("onnxforge (dev): test") as step:
         step.write_log(log)
         said = prepared.context.runner.stream(

@@ -14,7 +14,7 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from build_tools.cgroups import CgroupLimits, read_limits
 
@@ -26,6 +26,8 @@ System = Literal["linux", "darwin", "windows"]
 _EXE_SUFFIX: dict[System, str] = {"linux": "", "darwin": "", "windows": ".exe"}
 _SHARED_SUFFIX: dict[System, str] = {"linux": ".so", "darwin": ".dylib", "windows": ".dll"}
 _MACHINE_NAMES = {"amd64": "x86_64", "x64": "x86_64"}
+# A 32-bit Python on a 64-bit Windows needs 32-bit libraries, whatever the processor is called.
+_WINDOWS_MACHINES = {"win-amd64": "x86_64", "win32": "x86", "win-arm64": "arm64"}
 
 
 _FIRST_ZIP_DATE = "315532800"  # 1980-01-01, the first day that a zip archive can hold
@@ -53,6 +55,12 @@ class PythonFacts:
     include_dir: Path
     """Where Python.h is expected."""
 
+    site_packages: Path
+    """Where its packages are installed when no virtual environment is around it."""
+
+    platform: str
+    """What it was built for, e.g. "linux-x86_64", "win-amd64", "macosx-11.0-universal2"."""
+
     free_threaded: bool
     """Whether this Python was built without the global interpreter lock."""
 
@@ -65,7 +73,7 @@ class Host:
     """The operating system's family."""
 
     machine: str
-    """The processor, e.g. "x86_64", "aarch64", "arm64"."""
+    """The processor that Python was built for, e.g. "x86_64", "aarch64", "arm64", "x86"."""
 
     cpus: int
     """Processors this process may use: affinity and control-group quota respected, at least 1."""
@@ -80,7 +88,7 @@ class Host:
     """Bytes of address space that one process may have (ulimit -v); None: there is no limit."""
 
     environ: Mapping[str, str]
-    """The environment, with quotation marks taken out of PATH."""
+    """The environment, with quotation marks taken out of PATH; on Windows, names in capitals."""
 
     python: PythonFacts
     """The Python that runs the builder."""
@@ -93,6 +101,9 @@ class Host:
 
     repairs: tuple[str, ...] = ()
     """What was repaired in the environment, in words to warn with."""
+
+    long_paths: bool = True
+    """Whether paths may be longer than 260 characters: on Windows only where it is switched on."""
 
     @property
     def source_date_epoch(self) -> str:
@@ -112,7 +123,7 @@ def detect_host(environ: Mapping[str, str] = os.environ, root: Path = Path("/"))
     repaired, repairs = _repair_path(environ)
     return Host(
         system=system,
-        machine=_machine(),
+        machine=_machine(sysconfig.get_platform()),
         cpus=_cpus(limits),
         memory_available=_memory(system, root, limits),
         swap_available=0 if limits.memory is not None else _meminfo(root, "SwapFree"),
@@ -122,6 +133,7 @@ def detect_host(environ: Mapping[str, str] = os.environ, root: Path = Path("/"))
         exe_suffix=_EXE_SUFFIX[system],
         shared_suffix=_SHARED_SUFFIX[system],
         repairs=repairs,
+        long_paths=system != "windows" or _long_paths_enabled(),
     )
 
 
@@ -131,9 +143,22 @@ def _system() -> System:
     return "darwin" if sys.platform == "darwin" else "linux"
 
 
-def _machine() -> str:
+def _machine(python_platform: str) -> str:
     name = platform.machine().lower()
-    return _MACHINE_NAMES.get(name, name)
+    return _WINDOWS_MACHINES.get(python_platform) or _MACHINE_NAMES.get(name, name)
+
+
+def _long_paths_enabled() -> bool:
+    """Read the switch that lets programs of Windows use long paths; off where it is not there."""
+    import winreg  # noqa: PLC0415 - Windows only
+
+    registry: Any = winreg  # its functions are unknown to type checkers on other systems
+    folder = r"SYSTEM\CurrentControlSet\Control\FileSystem"
+    try:
+        with registry.OpenKey(registry.HKEY_LOCAL_MACHINE, folder) as key:
+            return bool(registry.QueryValueEx(key, "LongPathsEnabled")[0])
+    except OSError:
+        return False
 
 
 def _cpus(limits: CgroupLimits) -> int:
@@ -212,8 +237,15 @@ def _python() -> PythonFacts:
         soabi=variable("SOABI"),
         ext_suffix=variable("EXT_SUFFIX"),
         include_dir=Path(sysconfig.get_path("include")),
+        site_packages=Path(sysconfig.get_path("platlib", vars=_outermost())),
+        platform=sysconfig.get_platform(),
         free_threaded=free_threaded,
     )
+
+
+def _outermost() -> dict[str, str]:
+    """Return what makes sysconfig name the folders of the Python below all environments."""
+    return {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
 
 
 def _repair_path(environ: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -13,6 +13,8 @@ from build_tools.fetch import resolve
 from build_tools.protobuf.provide import cmake_arguments
 from build_tools.recipe import Recipe, build_prefix
 from build_tools.storage import sha256_of
+from build_tools.toolchain.dialect import MSVC_DIALECT
+from build_tools.toolchain.families import traits_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +29,10 @@ _RECIPE_MODULES = (
     "Reproducible.cmake",
     "ThirdParty.cmake",
 )
-_LIBRARY = "lib/libonnx.a"
-"""It holds the generated messages, too: upstream builds libonnx_proto.a from the same objects."""
+_LIBRARY, _MESSAGES = "onnx", "onnx_proto"
+"""The first holds what the second does, too: upstream builds both from the same objects."""
 
 _PARTS = (
-    _LIBRARY,
-    "lib/libonnx_proto.a",
     "lib/cmake/ONNX/ONNXTargets.cmake",
     "include/onnx/onnx_pb.h",
     "include/onnx/checker.h",
@@ -116,7 +116,9 @@ def protobuf_identity(protobuf: ProtobufInstall) -> str:
 
 def _prove(site: Site, prefix: Path, recipe: Recipe, protobuf: ProtobufInstall) -> str:
     """Check the parts and link all of it into a shared object; return what that then needs."""
-    missing = [part for part in _PARTS if not (prefix / part).is_file()]
+    library, messages = (f"lib/{_file_name(site, name)}" for name in (_LIBRARY, _MESSAGES))
+    parts = (library, messages, *_PARTS)
+    missing = [part for part in parts if not (prefix / part).is_file()]
     if missing:
         raise CompileError(
             f"{recipe} was built, but parts of it are missing",
@@ -124,9 +126,7 @@ def _prove(site: Site, prefix: Path, recipe: Recipe, protobuf: ProtobufInstall) 
             fix="take out of CMAKE_ARGS what changes the parts of ONNX that are built or installed",
         )
     with site.context.record.step(f"{recipe}: prove"):
-        finding = probes.links_into_extension(
-            prefix / _LIBRARY, protobuf.lite_library, site.bench()
-        )
+        finding = probes.links_into_extension(prefix / library, protobuf.lite_library, site.bench())
     if not finding.ok:
         raise LinkageError(
             f"{recipe} cannot be linked into a Python extension with {protobuf}",
@@ -135,6 +135,12 @@ def _prove(site: Site, prefix: Path, recipe: Recipe, protobuf: ProtobufInstall) 
         )
     check_needed(finding.value.split(), protobuf, f"an extension of all of {recipe}")
     return finding.evidence
+
+
+def _file_name(site: Site, library: str) -> str:
+    """Return what CMake calls a static library made by the compiler at hand."""
+    msvc = traits_of(site.toolchain.compiler.family).dialect is MSVC_DIALECT
+    return f"{library}.lib" if msvc else f"lib{library}.a"
 
 
 def check_needed(needed: Sequence[str], protobuf: ProtobufInstall, what: str) -> None:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from packaging.version import Version
 
 from build_tools.audit import Expectation, audit
-from build_tools.cmake import CMakeBuild
 from build_tools.doctor.preflight import preflight
 from build_tools.durations import duration, size
 from build_tools.errors import ConfigError
@@ -206,15 +205,7 @@ def _compile(job: Job, site: Site) -> Path:
         job.upstream.release.build_requires,
         site.context,
     )
-    cmake = CMakeBuild(
-        tools=site.tools,
-        toolchain=site.toolchain,
-        runner=site.context.runner,
-        record=site.context.record,
-        host=site.context.host,
-        verbose=site.config.verbose,
-    )
-    return make_wheel(job.upstream, job.python, environment, site, cmake)
+    return make_wheel(job.upstream, job.python, environment, site)
 
 
 def _finish(raw: Path, job: Job, site: Site) -> Path:

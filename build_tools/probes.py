@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING
 from build_tools.binaries import FileKind, contains, identify, needed
 from build_tools.config import Linkage
 from build_tools.process import RC_NOT_EXECUTABLE, RC_NOT_FOUND
+from build_tools.toolchain.describe import in_english
+from build_tools.toolchain.dialect import GNU_DIALECT, MSVC_DIALECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from build_tools.process import Result, Runner
+    from build_tools.toolchain.dialect import Dialect
 
 _PROBE_TIMEOUT = 60.0
 _ERROR_LINE = re.compile(r"relocation|undefined|multiple definition|error|cannot|no such", re.I)
@@ -60,6 +63,10 @@ int main() {
 }
 """
 
+_ENDINGS = (
+    {"program": "", "shared": ".so"},
+    {"program": ".exe", "shared": ".dll"},
+)
 _NUMBER = r"(\d+)"
 _HEADERS = (
     ("google/protobuf/port_def.inc", re.compile(rf"#define PROTOBUF_VERSION {_NUMBER}\b")),
@@ -77,7 +84,23 @@ class CxxRuntime(Enum):
     LIBSTDCXX = "libstdc++ (C++11 ABI)"
     LIBSTDCXX_OLD = "libstdc++ (ABI before C++11)"
     LIBCXX = "libc++"
+    MSVC_DYNAMIC = "Microsoft's, in a DLL (/MD)"
+    MSVC_DYNAMIC_DEBUG = "Microsoft's for debugging, in a DLL (/MDd)"
+    MSVC_STATIC = "Microsoft's, linked in (/MT)"
+    MSVC_STATIC_DEBUG = "Microsoft's for debugging, linked in (/MTd)"
     UNKNOWN = "unknown"
+
+
+# What cl writes into every object file, for the linker to compare.
+_MSVC_RUNTIMES = {
+    b"RuntimeLibrary=MD_DynamicRelease": CxxRuntime.MSVC_DYNAMIC,
+    b"RuntimeLibrary=MDd_DynamicDebug": CxxRuntime.MSVC_DYNAMIC_DEBUG,
+    b"RuntimeLibrary=MT_StaticRelease": CxxRuntime.MSVC_STATIC,
+    b"RuntimeLibrary=MTd_StaticDebug": CxxRuntime.MSVC_STATIC_DEBUG,
+}
+
+
+_MSVC_FLAGS = dict(zip(("/MD", "/MDd", "/MT", "/MTd"), _MSVC_RUNTIMES.values(), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,18 +139,53 @@ class Bench:
     flags: tuple[str, ...] = ()
     """Flags that everything is compiled and linked with."""
 
+    dialect: Dialect = GNU_DIALECT
+    """How the compiler is spoken to."""
+
+    runtime: CxxRuntime | None = None
+    """The C++ runtime that is compiled for, where that is a setting; None: the compiler knows."""
+
+    processors: tuple[str, ...] = ()
+    """The processors that a library must be for; empty: whatever the linker takes."""
+
     def compile(self, *arguments: str | Path, folder: Path) -> Result:
         """Run the compiler in ``folder``; messages are in English, whatever the user's language."""
         argv = [self.cxx, *self.flags, *arguments]
-        return self._run(argv, folder)
+        return self._run(argv, folder, self.environment)
 
-    def execute(self, program: str | Path, *arguments: str | Path, folder: Path) -> Result:
-        """Run a program in ``folder``."""
-        return self._run([program, *arguments], folder)
+    def link(
+        self,
+        output: str,
+        *sources: str,
+        folder: Path,
+        flags: Sequence[str] = (),
+        libraries: Iterable[str | Path] = (),
+    ) -> Result:
+        """Compile and link C++17 into ``output``."""
+        standard = (*self.dialect.standard("c++17"), *flags)
+        named = [str(library) for library in libraries]
+        return self.compile(*self.dialect.program(output, sources, standard, named), folder=folder)
 
-    def _run(self, argv: list[str | Path], folder: Path) -> Result:
-        environment = {**self.environment, "LC_ALL": "C"}
-        return self.runner.run(argv, cwd=folder, env=environment, timeout=_PROBE_TIMEOUT)
+    def execute(
+        self,
+        program: str | Path,
+        *arguments: str | Path,
+        folder: Path,
+        libraries: Sequence[Path] = (),
+    ) -> Result:
+        """Run a program in ``folder``; Windows finds the DLLs of ``libraries`` by PATH alone."""
+        environment = dict(self.environment)
+        if self.system == "windows" and libraries:
+            folders = [str(place) for library in libraries for place in dll_folders(library)]
+            environment["PATH"] = ";".join([*folders, environment.get("PATH", "")])
+        return self._run([program, *arguments], folder, environment)
+
+    def name(self, kind: str) -> str:
+        """Return the ending of a "program" or a "shared" object on this system."""
+        return _ENDINGS[self.system == "windows"][kind]
+
+    def _run(self, argv: list[str | Path], folder: Path, environ: Mapping[str, str]) -> Result:
+        return self.runner.run(argv, cwd=folder, env=in_english(environ), timeout=_PROBE_TIMEOUT)
 
 
 def position_independent(library: Path, bench: Bench) -> Finding:
@@ -155,8 +213,8 @@ def links_into_extension(archive: Path, protobuf: Path, bench: Bench) -> Finding
     """
     clock = _Clock()
     with _scratch() as folder:
-        out = folder / "extension.so"
-        result = bench.compile(*_extension(archive, protobuf, bench), "-o", out, folder=folder)
+        out = folder / f"extension{bench.name('shared')}"
+        result = _link_extension(archive, protobuf, bench, out)
         if not result.ok:
             evidence = first_error(result.text)
             return Finding(ok=False, evidence=evidence, seconds=clock.seconds())
@@ -203,16 +261,17 @@ def headers_in_front(include_dir: Path, bench: Bench) -> Finding:
     """
     clock = _Clock()
     name = _HEADERS[0][0]
+    dialect = bench.dialect
     with _scratch() as folder:
         (folder / "front.cc").write_text(f"#include <{name}>\n", encoding="utf-8")
-        arguments = ("-std=c++17", "-E", "-H", *_include_flags(include_dir), "front.cc")
-        said = bench.compile(*arguments, "-o", "front.ii", folder=folder)
-    taken = re.search(r"^\. (.+)$", said.stderr, re.MULTILINE)
+        flags = (*dialect.standard("c++17"), *dialect.include(include_dir))
+        said = bench.compile(*flags, *dialect.preprocess("front.cc"), folder=folder)
+    taken = dialect.included(said.stdout, said.stderr, name)
     if not said.ok or not taken:
         return Finding(ok=False, evidence=first_error(said.text), seconds=clock.seconds())
-    evidence = f"<{name}> is {taken[1]}"
-    ok = Path(taken[1]).resolve() == (include_dir / name).resolve()
-    return Finding(ok=ok, value=taken[1], evidence=evidence, seconds=clock.seconds())
+    evidence = f"<{name}> is {taken}"
+    ok = Path(taken).resolve() == (include_dir / name).resolve()
+    return Finding(ok=ok, value=taken, evidence=evidence, seconds=clock.seconds())
 
 
 def library_version(library: Path, bench: Bench) -> Finding:
@@ -220,12 +279,13 @@ def library_version(library: Path, bench: Bench) -> Finding:
     clock = _Clock()
     with _scratch() as folder:
         (folder / "version.cc").write_text(_VERSION_QUESTION, encoding="utf-8")
-        arguments = ("-std=c++17", "version.cc", "-o", "version", *_link(library, bench))
-        built = bench.compile(*arguments, folder=folder)
+        program = f"version{bench.name('program')}"
+        libraries = tuple(_link(library, bench))
+        built = bench.link(program, "version.cc", folder=folder, libraries=libraries)
         if not built.ok:
             evidence = first_error(built.text)
             return Finding(ok=False, evidence=evidence, seconds=clock.seconds())
-        answer = bench.execute(folder / "version", folder=folder)
+        answer = bench.execute(folder / program, folder=folder, libraries=[library])
     said = _VERSION_ANSWER.search(answer.text)
     if said:
         version = release_of(said[1])
@@ -237,6 +297,8 @@ def library_version(library: Path, bench: Bench) -> Finding:
 
 def compiler_runtime(bench: Bench) -> CxxRuntime:
     """Return the C++ runtime that the compiler compiles for."""
+    if bench.runtime is not None:
+        return bench.runtime
     with _scratch() as folder:
         (folder / "runtime.cc").write_text("#include <cstddef>\n", encoding="utf-8")
         macros = bench.compile("-E", "-dM", "runtime.cc", folder=folder).stdout
@@ -253,9 +315,13 @@ def library_runtime(library: Path) -> CxxRuntime:
     """Return the C++ runtime that a library was compiled for, by the names in its symbols."""
     # std::__1:: and std::__ndk1:: are libc++'s, std::__cxx11:: is the new ABI of libstdc++, and
     # Ss is how its old ABI abbreviates std::string in an argument list.
-    libcxx, ndk, cxx11, old = contains(
-        identify(library).real, b"NSt3__1", b"NSt6__ndk1", b"NSt7__cxx11", b"RKSs"
+    libcxx, ndk, cxx11, old, *microsoft = contains(
+        *(identify(library).real, b"NSt3__1", b"NSt6__ndk1", b"NSt7__cxx11", b"RKSs"),
+        *_MSVC_RUNTIMES,
     )
+    for is_it, runtime in zip(microsoft, _MSVC_RUNTIMES.values(), strict=True):
+        if is_it:
+            return runtime
     if libcxx or ndk:
         return CxxRuntime.LIBCXX
     if cxx11:
@@ -270,6 +336,22 @@ def same_runtime(library: Path, bench: Bench) -> Finding:
     ok = theirs is ours or CxxRuntime.UNKNOWN in (theirs, ours)
     evidence = f"{library} was compiled for {theirs.value}, {bench.cxx} compiles for {ours.value}"
     return Finding(ok=ok, value=theirs.value, evidence=evidence, seconds=clock.seconds())
+
+
+def for_processors(library: Path, bench: Bench) -> Finding:
+    """Say whether a library has code for every processor that is compiled for."""
+    clock = _Clock()
+    found = identify(library).machine
+    lacking = sorted(set(bench.processors) - set(found.split("+"))) if found else []
+    evidence = f"{library} is for {found or 'any processor'}"
+    if lacking:
+        evidence += f", not for {', '.join(lacking)}"
+    return Finding(ok=not lacking, value=found, evidence=evidence, seconds=clock.seconds())
+
+
+def msvc_runtime(flag: str) -> CxxRuntime:
+    """Return the runtime that a flag of cl's (/MD, /MDd, /MT, /MTd) compiles for."""
+    return _MSVC_FLAGS[flag]
 
 
 def real_kind(library: Path) -> Finding:
@@ -291,12 +373,17 @@ def trial(protoc: Path, include_dir: Path, library: Path, bench: Bench) -> Findi
     with _scratch() as folder:
         (folder / "trial.proto").write_text(_TRIAL_PROTO, encoding="utf-8")
         (folder / "trial.cc").write_text(_TRIAL_PROGRAM, encoding="utf-8")
-        headers = _include_flags(include_dir)
-        arguments = ("-std=c++17", "-O0", "-w", "-I.", *headers, "trial.cc", "-o", "trial")
+        program = f"trial{bench.name('program')}"
+        libraries = tuple(_link(library, bench))
+        flags = (*bench.dialect.quick(), "-I.", *bench.dialect.include(include_dir))
+        if bench.system == "windows" and identify(library).linkage is Linkage.SHARED:
+            flags = (*flags, "-DPROTOBUF_USE_DLLS")
         steps: tuple[Callable[[], Result], ...] = (
             lambda: bench.execute(protoc, "--cpp_out=.", "trial.proto", folder=folder),
-            lambda: bench.compile(*arguments, *_link(library, bench), folder=folder),
-            lambda: bench.execute(folder / "trial", folder=folder),
+            lambda: bench.link(
+                program, "trial.cc", folder=folder, flags=flags, libraries=libraries
+            ),
+            lambda: bench.execute(folder / program, folder=folder, libraries=[library]),
         )
         for step in steps:
             result = step()
@@ -354,6 +441,18 @@ def _whole_archive(library: Path, system: str) -> Iterator[str | Path]:
         yield from ("-shared", "-Wl,--whole-archive", library, "-Wl,--no-whole-archive")
 
 
+def _link_extension(archive: Path, protobuf: Path, bench: Bench, out: Path) -> Result:
+    if bench.dialect is MSVC_DIALECT:
+        # Its linker makes no DLL without an object file of its own.
+        (out.parent / "extension.cc").write_text("", encoding="utf-8")
+        libraries = (f"/WHOLEARCHIVE:{archive}", *_link(protobuf, bench))
+        flags = bench.dialect.shared()
+        return bench.link(
+            str(out), "extension.cc", folder=out.parent, flags=flags, libraries=libraries
+        )
+    return bench.compile(*_extension(archive, protobuf, bench), "-o", out, folder=out.parent)
+
+
 def _extension(archive: Path, protobuf: Path, bench: Bench) -> Iterator[str | Path]:
     if bench.system == "darwin":
         yield from ("-dynamiclib", f"-Wl,-force_load,{archive}")
@@ -363,14 +462,9 @@ def _extension(archive: Path, protobuf: Path, bench: Bench) -> Iterator[str | Pa
     yield from _link(protobuf, bench)
 
 
-def _include_flags(include_dir: Path) -> tuple[str, ...]:
-    """Return the flags CMake would use for an imported library's headers.
-
-    They leave CPATH in front, so that a second protobuf hidden there is found out by the trial.
-    """
-    # The compiler's own folders must not be named: their order among each other matters.
-    implicit = include_dir.as_posix() in ("/usr/include", "/usr/local/include")
-    return () if implicit else ("-isystem", str(include_dir))
+def dll_folders(library: Path) -> tuple[Path, ...]:
+    """Return where the DLL of an import library may lie: beside it, or in bin."""
+    return (library.parent, library.parent.parent / "bin")
 
 
 def _link(library: Path, bench: Bench) -> Iterator[str | Path]:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_tools.cmake import CMakeBuild
-from build_tools.probes import Bench
+from build_tools.generator import NINJA
+from build_tools.probes import Bench, msvc_runtime
 from build_tools.storage import remove_tree, walk_files
+from build_tools.toolchain.families import traits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     from build_tools.context import Context
     from build_tools.fetch import Fetcher
     from build_tools.fetch import Resolved as ResolvedSource
+    from build_tools.generator import Generator
     from build_tools.pins import Pins
     from build_tools.sources import Resolved
     from build_tools.target import Target
     from build_tools.toolchain.model import Toolchain
+    from build_tools.toolchain.runtime import MsvcRuntime
     from build_tools.tools import Tools
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -65,6 +69,11 @@ class Site:
 
     target: Target
     """What is built for."""
+    generator: Generator = NINJA
+    """CMake's generator."""
+
+    runtime: MsvcRuntime | None = None
+    """Microsoft's C++ runtime library, where there is one to choose."""
 
     repository: Path = REPOSITORY
     """The tree with third_party/ and build_tools/cmake/."""
@@ -82,14 +91,30 @@ class Site:
 
     def bench(self) -> Bench:
         """Return the bench that probes are made on: the compiler with the environment's flags."""
-        flags = dict(self.toolchain.flags)
+        chain, flags = self.toolchain, dict(self.toolchain.flags)
         words = [word for name in _FLAG_VARIABLES for word in shlex.split(flags.get(name, ""))]
         return Bench(
-            cxx=self.toolchain.compiler.cxx,
+            cxx=chain.compiler.cxx,
             runner=self.context.runner,
             system=self.target.system,
             environment=self.context.host.environ,
-            flags=(*self.toolchain.compiler.cxx_arguments, *words),
+            flags=(*chain.compiler.cxx_arguments, *chain.setting_flags, *words),
+            dialect=traits_of(chain.compiler.family).dialect,
+            runtime=msvc_runtime(self.runtime.flag) if self.runtime else None,
+            processors=chain.processors,
+        )
+
+    def cmake(self) -> CMakeBuild:
+        """Return CMake at work with everything that was settled."""
+        return CMakeBuild(
+            tools=self.tools,
+            toolchain=self.toolchain,
+            runner=self.context.runner,
+            record=self.context.record,
+            host=self.context.host,
+            verbose=self.config.verbose,
+            generator=self.generator,
+            build_type=str(self.config.build_type),
         )
 
 
@@ -154,10 +179,16 @@ def key_inputs(site: Site, recipe: Recipe) -> dict[str, str]:
         "compiler": site.toolchain.identity(),
         "cmake": site.tools.cmake_version,
         "build_type": str(site.config.build_type),
+        **_generator_key(site.generator),
         "arguments": "\n".join(recipe.arguments),
         "variant": recipe.variant,
         **{f"on {name}": key for name, key in recipe.built_on.items()},
     }
+
+
+def _generator_key(generator: Generator) -> dict[str, str]:
+    """Ninja, which nearly everybody uses, leaves the keys as they were without a choice."""
+    return {} if generator == NINJA else {"generator": str(generator)}
 
 
 def recipe_digest(repository: Path, recipe: Recipe) -> str:
@@ -190,14 +221,7 @@ def _build_into(site: Site, recipe: Recipe, prefix: Path, prove: Callable[[Path]
         **recipe.settings,
     }
     label, log = str(recipe), f"{recipe.name}-{recipe.version}-{recipe.variant}"
-    cmake = CMakeBuild(
-        tools=site.tools,
-        toolchain=site.toolchain,
-        runner=site.context.runner,
-        record=site.context.record,
-        host=site.context.host,
-        verbose=site.config.verbose,
-    )
+    cmake = site.cmake()
     cmake.configure(
         label,
         site.repository / "third_party" / recipe.name,

@@ -108,6 +108,7 @@ def _run(plan: Smoke, python: Path, room: Path, context: Context) -> dict[str, A
     # Isolated mode: neither the folder, nor PYTHONPATH, nor the user's packages are looked at.
     command: list[str | Path] = [python, "-I", "-B", PROGRAM.resolve()]
     command += [plan.model / "model.onnx", plan.model / "config.min.json"]
+    command += plan.library_dirs if context.host.system == "windows" else []
     environ = _clean(context, plan.library_dirs)
     result = context.runner.run(command, cwd=empty, env=environ, timeout=300)
     _require(
@@ -127,9 +128,9 @@ def _clean(context: Context, library_dirs: Iterable[Path]) -> dict[str, str]:
         if not name.upper().startswith(_FOREIGN)
     }
     folders = context.host.path_separator.join(str(folder) for folder in library_dirs)
-    variable = {"linux": "LD_LIBRARY_PATH", "darwin": "DYLD_LIBRARY_PATH", "windows": "PATH"}
-    if folders:
-        name = variable[context.host.system]
+    variable = {"linux": "LD_LIBRARY_PATH", "darwin": "DYLD_LIBRARY_PATH"}
+    name = variable.get(context.host.system)
+    if folders and name:
         known = kept.get(name)
         kept[name] = context.host.path_separator.join([folders, *([known] if known else [])])
     return kept

@@ -1,12 +1,14 @@
 """Run in the fresh virtual environment, never imported: real models through the installed wheel.
 
-Usage: python -I smoke_program.py MODEL LABELS. MODEL and LABELS are the model and the configuration
-of magika, which tells kinds of files apart. Prints one JSON object; fails by an exception.
+Usage: python -I smoke_program.py MODEL LABELS [DLL-FOLDER…]. MODEL and LABELS are the model and the
+configuration of magika, which tells kinds of files apart. Prints one JSON object; fails by an
+exception.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -14,7 +16,11 @@ from typing import Any
 
 import numpy as np
 
-import onnxforge
+# Python for Windows looks for the DLLs of an extension in no folder that it was not told of.
+for _folder in sys.argv[3:]:
+    vars(os)["add_dll_directory"](_folder)
+
+import onnxforge  # noqa: E402
 
 WIDTH = 1024
 PADDING = 256
@@ -112,7 +118,7 @@ def run_made_model() -> dict[str, Any]:
 
 def main(arguments: list[str]) -> None:
     """Run both models and print what was seen."""
-    model, labels = (Path(argument) for argument in arguments)
+    model, labels = (Path(argument) for argument in arguments[:2])
     result = {
         "version": onnxforge.__version__,
         "file": onnxforge.__file__,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from build_tools.binaries import macho_slices
 from build_tools.errors import LinkageError
 
 if TYPE_CHECKING:
@@ -16,17 +17,21 @@ def exported_symbols(path: Path) -> tuple[str, ...]:
     """Return the names that ``path`` exports, sorted; raises LinkageError for a non-library."""
     import lief  # noqa: PLC0415 - 0.2 s to import; only needed where a binary is read
 
+    if lief.is_macho(path):
+        return _macho_exports(path)
     binary = lief.parse(path)
     if isinstance(binary, lief.ELF.Binary):
         return _elf_exports(binary)
-    if isinstance(binary, lief.MachO.Binary):
-        # Mach-O puts an underscore before every C name.
-        names = {str(symbol.name).removeprefix("_") for symbol in binary.exported_symbols}
-        return tuple(sorted(names))
     if isinstance(binary, lief.PE.Binary):
         table = binary.get_export()
         return tuple(sorted(str(entry.name) for entry in table.entries)) if table else ()
     raise LinkageError(f"{path} is not a shared library", fix="name an extension module or library")
+
+
+def _macho_exports(path: Path) -> tuple[str, ...]:
+    """Return what any slice exports; Mach-O puts an underscore before every C name."""
+    symbols = (symbol for binary in macho_slices(path) for symbol in binary.exported_symbols)
+    return tuple(sorted({str(symbol.name).removeprefix("_") for symbol in symbols}))
 
 
 def _elf_exports(binary: lief.ELF.Binary) -> tuple[str, ...]:

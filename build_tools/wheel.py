@@ -80,7 +80,8 @@ def _command(plan: WheelPlan, into: Path, cmake: CMakeBuild, context: Context) -
 
 def _settings(plan: WheelPlan, cmake: CMakeBuild) -> dict[str, str | list[str]]:
     """What scikit-build-core is told; a list stays a list, so that no blank splits a path."""
-    entries = {**cmake.toolchain.cmake_cache(), **plan.definitions}
+    entries = {**cmake.toolchain_cache(), **plan.definitions}
+    kept = cmake.kept_arguments(plan.cmake_args, entries, {*entries})
     cross: dict[str, str | list[str]] = {}
     if plan.cross_tag:
         # Without this the builder's own interpreter, headers and tag are taken.
@@ -89,7 +90,7 @@ def _settings(plan: WheelPlan, cmake: CMakeBuild) -> dict[str, str | list[str]]:
         "build-dir": str(plan.build_dir),
         **cross,
         "cmake.build-type": plan.build_type,
-        "cmake.args": ["-G", "Ninja", *cmake.kept_arguments(plan.cmake_args, entries, {*entries})],
+        "cmake.args": [*cmake.generator.arguments, *kept],
         **{f"cmake.define.{name}": as_text(value) for name, value in entries.items()},
     }
 

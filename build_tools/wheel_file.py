@@ -50,7 +50,8 @@ class WheelBinary:
     """The processor it is for."""
 
     vendored: bool
-    """Whether it is a library that was copied in (``<name>.libs/``), not an extension module."""
+    """Whether it is a library that was copied in (``<name>.libs/``, ``.dylibs/``), not an extension
+    module."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +130,7 @@ class WheelFile:
             exported=exported_symbols(unpacked),
             dynamic=dynamic_facts(unpacked),
             machine=identify(unpacked).machine,
-            vendored=PurePosixPath(member).parts[0].endswith(".libs"),
+            vendored=_is_vendored(PurePosixPath(member)),
         )
 
     def mentions(self, texts: Iterable[str]) -> Iterator[str]:
@@ -172,6 +173,11 @@ def is_library(member: str) -> bool:
     """Say whether a member's name is that of a shared object: x.so, x.so.1, x.pyd, x.dylib."""
     name = PurePosixPath(member).name
     return name.endswith(_LIBRARY_MARKS) or ".so." in name
+
+
+def _is_vendored(member: PurePosixPath) -> bool:
+    """Say whether a library lies where the repair tools put those that they bring along."""
+    return member.parts[0].endswith(".libs") or ".dylibs" in member.parts
 
 
 def _row_problems(row: list[str], content: bytes) -> Iterator[str]:

@@ -51,7 +51,7 @@ function(onnxforge_check_choice choice static shared position_independent)
   onnxforge_library_linkage("${choice}" linkage)
   if((linkage STREQUAL "shared" AND NOT choice STREQUAL shared)
      OR (linkage STREQUAL "static" AND NOT choice STREQUAL static) OR linkage STREQUAL "unknown")
-    message(FATAL_ERROR "${choice} is, by its first bytes, a library of this kind: ${linkage}\n"
+    message(FATAL_ERROR "${choice} is, by its content, a library of this kind: ${linkage}\n"
                         "  asked for: ${asked}\n  what to do: give the prefix of an intact protobuf")
   endif()
 endfunction()
@@ -90,6 +90,11 @@ function(onnxforge_import_library target file include_dir)
   set_target_properties(${target} PROPERTIES IMPORTED_LOCATION "${file}"
                                              INTERFACE_INCLUDE_DIRECTORIES "${include_dir}")
   set_property(TARGET ${target} PROPERTY INTERFACE_LINK_LIBRARIES Threads::Threads)
+  onnxforge_library_linkage("${file}" linkage)
+  if(WIN32 AND linkage STREQUAL "shared")
+    # Data of a DLL is found only by code that was told it is in one.
+    set_property(TARGET ${target} PROPERTY INTERFACE_COMPILE_DEFINITIONS PROTOBUF_USE_DLLS)
+  endif()
 endfunction()
 
 # onnxforge_protobuf_from_prefix(<prefix> <out-library> <out-version>): targets for the files below <prefix>.

@@ -5,7 +5,8 @@ include_guard(GLOBAL)
 
 function(onnxforge_warnings target)
   if(MSVC)
-    target_compile_options(${target} PRIVATE /W4 /permissive- /utf-8)
+    # /bigobj: kernels compiled for several instruction sets have more sections than an object file holds.
+    target_compile_options(${target} PRIVATE /W4 /permissive- /utf-8 /Zc:__cplusplus /bigobj)
   else()
     target_compile_options(
       ${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from build_tools import probes
-from build_tools.binaries import dynamic_facts, identify
+from build_tools.binaries import dynamic_facts, identify, imported_dll
 from build_tools.config import Linkage
 from build_tools.errors import LinkageError
+from build_tools.probes import dll_folders
 from build_tools.protobuf.model import Candidate, Description, ProtobufInstall, RuntimeLibrary
 from build_tools.record import Proof
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from build_tools.probes import Bench, Finding
 
 _LIBRARY_NAMES = ("lib{}.so", "lib{}.dylib", "lib{}.a", "lib{}.dll.a", "{}.lib", "lib{}.lib")
+# What upstream's build calls the libraries of a Debug build. On Windows one cannot stand in for the
+# other (LNK2038: _ITERATOR_DEBUG_LEVEL); elsewhere the plain ones serve both.
+_DEBUG_SUFFIX = "d"
 _LITE, _FULL = "protobuf-lite", "protobuf"
 
 
@@ -35,10 +39,13 @@ class Files:
     """The protobuf libraries of the other linkage."""
 
 
-def find_files(root: Path, linkage: Linkage, host: Host) -> Files:
-    """Find protoc, headers and libraries below ``root``; nothing else is searched."""
-    lite = list(_libraries(root, _LITE, host))
-    full = list(_libraries(root, _FULL, host))
+def find_files(root: Path, linkage: Linkage, host: Host, *, debug: bool = False) -> Files:
+    """Find protoc, headers and libraries below ``root``; nothing else is searched.
+
+    ``debug`` looks for the libraries of a Debug build before those of the others.
+    """
+    lite = list(_libraries(root, _LITE, host, debug=debug))
+    full = list(_libraries(root, _FULL, host, debug=debug))
     protocs = (root / folder / f"protoc{host.exe_suffix}" for folder in ("bin", "tools/protobuf"))
     include_dir = root / "include"
     return Files(
@@ -50,9 +57,11 @@ def find_files(root: Path, linkage: Linkage, host: Host) -> Files:
     )
 
 
-def describe(candidate: Candidate, linkage: Linkage, host: Host, bench: Bench) -> Description:
+def describe(
+    candidate: Candidate, linkage: Linkage, host: Host, bench: Bench, *, debug: bool = False
+) -> Description:
     """Describe the protobuf of one linkage at ``candidate``, asking one probe after the other."""
-    files = find_files(candidate.root, linkage, host)
+    files = find_files(candidate.root, linkage, host, debug=debug)
     if not (files.protoc and files.include_dir and files.lite_library):
         missing = tuple(_missing(candidate.root, files, linkage))
         return Description(candidate=candidate, linkage=linkage, install=None, problems=missing)
@@ -115,6 +124,9 @@ def _ask_about_library(
         pic = probes.position_independent(library, bench)
         if not questions.ask(f"{name} is position independent", pic).ok:
             return  # it cannot be used, whatever else it is
+    processors = probes.for_processors(library, bench)
+    if bench.processors and not questions.ask(f"{name} is for the right processors", processors).ok:
+        return  # the linker would say the same of one symbol after the other
     runtime = probes.same_runtime(library, bench)
     questions.ask(f"{name} and the compiler have one C++ runtime", runtime)
     if not runtime.ok:
@@ -143,17 +155,23 @@ def _missing(root: Path, files: Files, linkage: Linkage) -> Iterator[str]:
         yield f"no {linkage} lite library (lib{_LITE}) in lib, lib64 or lib/<triplet>{beside}"
 
 
-def _libraries(root: Path, name: str, host: Host) -> Iterator[tuple[Path, Linkage]]:
+def _libraries(root: Path, name: str, host: Host, *, debug: bool) -> Iterator[tuple[Path, Linkage]]:
     """Yield the libraries of that name with what each is by content."""
+    names = (f"{name}{_DEBUG_SUFFIX}", name) if debug else (name,)
     for folder in _library_folders(root, host):
-        for pattern in _LIBRARY_NAMES:
-            path = folder / pattern.format(name)
-            try:
-                linkage = identify(path).linkage if path.exists() else None
-            except LinkageError:
-                linkage = None
-            if linkage is not None:
-                yield path, linkage
+        for spelt in names:
+            for pattern in _LIBRARY_NAMES:
+                path = folder / pattern.format(spelt)
+                linkage = _linkage_of(path)
+                if linkage is not None:
+                    yield path, linkage
+
+
+def _linkage_of(path: Path) -> Linkage | None:
+    try:
+        return identify(path).linkage if path.exists() else None
+    except LinkageError:
+        return None
 
 
 def _library_folders(root: Path, host: Host) -> Iterator[Path]:
@@ -164,6 +182,11 @@ def _library_folders(root: Path, host: Host) -> Iterator[Path]:
 def _runtime_libraries(library: Path, linkage: Linkage) -> Iterator[RuntimeLibrary]:
     """Yield the protobuf libraries that a user of a shared ``library`` needs at run time."""
     if linkage is Linkage.STATIC:
+        return
+    dll = imported_dll(library)
+    if dll:
+        places = (folder / dll for folder in dll_folders(library))
+        yield RuntimeLibrary(name=dll, path=next((it for it in places if it.is_file()), library))
         return
     real = identify(library).real
     name = dynamic_facts(real).name or library.name

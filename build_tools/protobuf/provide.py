@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from build_tools import probes
 from build_tools.binaries import identify
-from build_tools.config import Linkage
+from build_tools.config import BuildType, Linkage
 from build_tools.errors import LinkageError, ProtobufError
 from build_tools.fetch import resolve
 from build_tools.protobuf.choose import choose
@@ -16,6 +16,7 @@ from build_tools.protobuf.memory import recall, remember
 from build_tools.protobuf.model import Candidate, Wanted
 from build_tools.protobuf.search import candidates
 from build_tools.recipe import Recipe, build_prefix
+from build_tools.toolchain.runtime import refuse_static_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,9 +47,12 @@ def provide_protobuf(site: Site) -> ProtobufInstall:
     fetching and building raise.
     """
     wanted = what_is_wanted(site.resolved)
+    if wanted.explicit:
+        refuse_static_runtime(site.runtime, wanted.linkage)
     description = _look(site, wanted) or _build(site, wanted)
     install = description.install
     assert install is not None
+    refuse_static_runtime(site.runtime, install.linkage)
     record = site.context.record
     for proof in description.proofs:
         record.prove(proof.claim, proof.evidence, proof.ok)
@@ -184,7 +188,8 @@ def _from_machine(site: Site, wanted: Wanted) -> Description | None:
 
 
 def _describe(site: Site, candidate: Candidate, linkage: Linkage) -> Description:
-    return describe(candidate, linkage, site.context.host, site.bench())
+    debug = site.config.build_type is BuildType.DEBUG
+    return describe(candidate, linkage, site.context.host, site.bench(), debug=debug)
 
 
 def _name_the_unused(site: Site) -> None:

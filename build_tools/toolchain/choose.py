@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from build_tools.errors import ToolchainError
 from build_tools.toolchain import memory
 from build_tools.toolchain.describe import describe
+from build_tools.toolchain.families import traits_of
 from build_tools.toolchain.model import (
     FLAG_VARIABLES,
     Assessed,
+    Compiler,
     Rejected,
     Toolchain,
 )
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
     from build_tools.host import Host
     from build_tools.process import Runner
     from build_tools.record import Record
-    from build_tools.toolchain.model import Candidate, Compiler, Probes
+    from build_tools.toolchain.model import Candidate, Probes
 
+_WINDOWS_TARGETS = {"x86_64": "x86_64", "i686": "x86", "aarch64": "arm64"}
 _INSTALL = (
+    "Windows: the workload 'Desktop development with C++' of Visual Studio 2019 or 2022",
     "Debian, Ubuntu: apt-get install g++",
     "Fedora, RHEL: dnf install gcc-c++",
     "Alpine: apk add g++",
@@ -50,7 +54,8 @@ def find_toolchain(
     with record.step("compiler: find and probe"):
         candidates = search(host, asked, asked_by)
         assessed = tuple(until_usable(assess(candidates, host, runner, cache_dir)))
-        toolchain = choose(assessed, flags=flags_of(host.environ, FLAG_VARIABLES))
+        flags = flags_of(host.environ, (*FLAG_VARIABLES, *_variables(assessed)))
+        toolchain = choose(assessed, flags=flags)
     _report(toolchain, record)
     return toolchain
 
@@ -61,10 +66,19 @@ def assess(
     """Describe and probe each candidate; remembered answers are taken from the cache."""
     for candidate in candidates:
         found = describe(candidate, runner, host.environ)
+        if isinstance(found, Compiler):
+            found = _for_another_processor(found, host) or found
         if isinstance(found, Rejected):
             yield found
         else:
             yield Assessed(compiler=found, probes=_probes(found, host, runner, cache_dir))
+
+
+def _variables(assessed: Iterable[Assessed | Rejected]) -> Iterator[str]:
+    """Yield the variables that the last compiler, the chosen one, reads as flags."""
+    for item in tuple(assessed)[-1:]:
+        if isinstance(item, Assessed):
+            yield from traits_of(item.compiler.family).dialect.variables
 
 
 def until_usable(assessed: Iterable[Assessed | Rejected]) -> Iterator[Assessed | Rejected]:
@@ -110,6 +124,15 @@ def _probes(compiler: Compiler, host: Host, runner: Runner, cache_dir: Path) -> 
     return probes
 
 
+def _for_another_processor(compiler: Compiler, host: Host) -> Rejected | None:
+    """Refuse a cl whose programs would run here and whose libraries Python could not load."""
+    machine = _WINDOWS_TARGETS.get(compiler.target.partition("-pc-windows-msvc")[0])
+    if "windows-msvc" not in compiler.target or machine == host.machine:
+        return None
+    why = f"compiles for {compiler.target}, and Python is for {host.machine}"
+    return Rejected(cxx=str(compiler.cxx), origin=compiler.origin, why=why)
+
+
 def _why_not(item: Assessed) -> Rejected | None:
     missing = [f"{name}: {probe.why}" for name, probe in item.probes.missing()]
     if not missing:
@@ -135,13 +158,16 @@ def _none_usable(
     if not rejected:
         return ToolchainError(
             "no C++ compiler was found",
-            looked=["PATH: neither g++, clang++ nor c++, with or without a version"],
+            looked=["PATH: neither cl, g++, clang++ nor c++, with or without a version"],
             fix=_INSTALL,
         )
     return ToolchainError(
         "no C++ compiler that was found can be used; C++17 with <filesystem> is needed",
         looked=[*map(str, rejected), *set_flags],
-        fix=("install a newer compiler: GCC 8, Clang 7, Xcode 11 or later", *_INSTALL),
+        fix=(
+            "install a newer compiler: GCC 8, Clang 7, Xcode 11, Visual Studio 2019 or later",
+            *_INSTALL,
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from build_tools.toolchain.families import traits_of
 from build_tools.toolchain.model import FLAG_VARIABLES, Probe, Probes
 from build_tools.toolchain.probe import SOURCES
 
@@ -30,9 +31,17 @@ def key_of(compiler: Compiler, environ: Mapping[str, str]) -> str:
         *(compiler.family.value, compiler.version, compiler.target),
         *compiler.cxx_command,
         *(f"{name}={environ.get(name, '')}" for name in FLAG_VARIABLES),
+        *_seen_by(compiler, environ),
         *SOURCES,
     )
     return hashlib.sha256("\0".join(facts).encode()).hexdigest()
+
+
+def _seen_by(compiler: Compiler, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what cl compiles with beside its file: the folders and flags of the environment."""
+    variables = traits_of(compiler.family).dialect.variables
+    names = (*variables, "INCLUDE", "LIB") if variables else ()
+    return tuple(f"{name}={environ.get(name, '')}" for name in names)
 
 
 def recall(cache_dir: Path, key: str) -> Probes | None:

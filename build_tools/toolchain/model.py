@@ -8,9 +8,13 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from build_tools.toolchain.dialect import GNU_DIALECT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from build_tools.toolchain.dialect import Dialect
 
 FLAG_VARIABLES = ("CPPFLAGS", "CFLAGS", "CXXFLAGS", "LDFLAGS")
 """Variables of the environment that change what CMake and the probes compile."""
@@ -22,9 +26,20 @@ class Family(str, Enum):
     GCC = "gcc"
     CLANG = "clang"
     APPLE_CLANG = "apple-clang"
+    MSVC = "msvc"
+    CLANG_CL = "clang-cl"
 
     def __str__(self) -> str:
-        return {"gcc": "GCC", "clang": "Clang", "apple-clang": "Apple Clang"}[self.value]
+        return _NAMES[self.value]
+
+
+_NAMES = {
+    "gcc": "GCC",
+    "clang": "Clang",
+    "apple-clang": "Apple Clang",
+    "msvc": "MSVC",
+    "clang-cl": "clang-cl",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +60,15 @@ class FamilyTraits:
 
     lto_flags: tuple[str, ...]
     """What turns link-time optimisation on, for compiling and for linking."""
+
+    lto_link_flags: tuple[str, ...] = ()
+    """What the linker itself is told beside it."""
+
+    dialect: Dialect = GNU_DIALECT
+    """How its drivers are spoken to."""
+
+    cxx20: tuple[str, ...] = ("c++20",)
+    """The names it has had for C++20, the right one first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +131,11 @@ class Compiler:
         return f"{self.family} {self.version} ({self.cxx}, {self.target})"
 
     @property
+    def for_windows(self) -> bool:
+        """Whether its programs end in .exe and its shared libraries in .dll."""
+        return "windows" in self.target or "mingw" in self.target
+
+    @property
     def cxx_command(self) -> tuple[str, ...]:
         """The start of every command that compiles C++."""
         return (str(self.cxx), *self.cxx_arguments)
@@ -143,7 +172,7 @@ class Probes:
     """It makes shared objects that can be loaded."""
 
     visibility: Probe
-    """-fvisibility=hidden hides, and the visibility attribute shows."""
+    """What is not marked as shown is hidden, and what is marked is shown."""
 
     lto: Probe
     """Link-time optimisation links and runs."""
@@ -224,14 +253,27 @@ class Toolchain:
 
     launcher_environment: Mapping[str, str] = field(default_factory=dict)
     """What the compiler's launcher has to be told."""
+    settings: tuple[tuple[str, str], ...] = ()
+    """Cache entries that everything is compiled with: the C++ runtime library on Windows, SDK,
+    deployment target and processors on macOS."""
+
+    variables: tuple[tuple[str, str], ...] = ()
+    """Variables of the environment that go with ``settings``."""
+
+    setting_flags: tuple[str, ...] = ()
+    """What the compiler is told because of ``settings`` where it is called without CMake."""
+
+    processors: tuple[str, ...] = ()
+    """The processors that a library must be for to be linked, as in ``binaries``; empty: whatever
+    the linker takes."""
 
     def environment(self) -> dict[str, str]:
         """Return the variables to set over the environment for a build with this compiler."""
-        compiler = self.compiler
         return {
             **self.launcher_environment,
-            "CC": shlex.join([str(compiler.cc), *compiler.cc_arguments]),
-            "CXX": shlex.join([str(compiler.cxx), *compiler.cxx_arguments]),
+            "CC": _command_line(self.compiler, self.compiler.cc, self.compiler.cc_arguments),
+            "CXX": _command_line(self.compiler, self.compiler.cxx, self.compiler.cxx_arguments),
+            **dict(self.variables),
         }
 
     def cmake_cache(self) -> dict[str, str]:
@@ -248,7 +290,7 @@ class Toolchain:
         if compiler.launcher:
             cache["CMAKE_C_COMPILER_LAUNCHER"] = compiler.launcher.as_posix()
             cache["CMAKE_CXX_COMPILER_LAUNCHER"] = compiler.launcher.as_posix()
-        return cache
+        return {**cache, **dict(self.settings)}
 
     def identity(self) -> str:
         """Return what distinguishes this compiler's products from another's: for cache keys."""
@@ -258,10 +300,18 @@ class Toolchain:
             *compiler.cc_arguments,
             *compiler.cxx_arguments,
             self.probes.standard_library,
-            *(f"{name}={value}" for name, value in self.flags),
+            *(f"{name}={value}" for name, value in (*self.flags, *self.settings)),
         )
         digest = hashlib.sha256("\0".join(facts).encode()).hexdigest()[:12]
         return f"{compiler.family.value}-{compiler.version}-{compiler.target}-{digest}"
+
+
+def _command_line(compiler: Compiler, driver: Path, arguments: tuple[str, ...]) -> str:
+    """Return a command as CC and CXX hold it; on Windows only double quotation marks quote."""
+    words = [str(driver), *arguments]
+    if not compiler.for_windows:
+        return shlex.join(words)
+    return " ".join(f'"{word}"' if " " in word else word for word in words)
 
 
 def _cmake_list(driver: Path, arguments: tuple[str, ...]) -> str:

@@ -6,13 +6,13 @@ the compiler, the linker may lack a plugin, and <filesystem> may need a library 
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_tools.toolchain.describe import first_words
+from build_tools.toolchain.describe import first_words, in_english
+from build_tools.toolchain.dialect import GNU_DIALECT
 from build_tools.toolchain.families import traits_of
 from build_tools.toolchain.model import Probe, Probes
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from build_tools.process import Result, Runner
-    from build_tools.toolchain.model import Compiler
+    from build_tools.toolchain.model import Compiler, FamilyTraits
 
 _TIMEOUT = 120.0
 
@@ -48,6 +48,8 @@ int main(int count, char**) {
   std::printf("%s libc++ %d", kWord.data(), _LIBCPP_VERSION);
 #elif defined(__GLIBCXX__)
   std::printf("%s libstdc++ %d (%d)", kWord.data(), _GLIBCXX_RELEASE, __GLIBCXX__);
+#elif defined(_MSVC_STL_VERSION)
+  std::printf("%s Microsoft STL %d (%d)", kWord.data(), _MSVC_STL_VERSION, int(_MSVC_STL_UPDATE));
 #else
   std::printf("%s unknown", kWord.data());
 #endif
@@ -84,25 +86,46 @@ int main(int, char** names) {
 
 SHARED_LIBRARY = """\
 #include <string>
-__attribute__((visibility("default"))) std::string shown_text() { return "shown"; }
+#ifdef _WIN32
+#define SHOWN __declspec(dllexport)
+#else
+#define SHOWN __attribute__((visibility("default")))
+#endif
+SHOWN std::string shown_text() { return "shown"; }
 extern "C" int hidden_number() { return 7; }
-extern "C" __attribute__((visibility("default"))) int shown_number() {
+extern "C" SHOWN int shown_number() {
   return hidden_number() + static_cast<int>(shown_text().size());
 }
 """
 
 SHARED_LOADER = """\
 #include <cstdio>
+#ifdef _WIN32
+#define NOMINMAX
+#include <windows.h>
+static HMODULE load(const char* name) {
+  HMODULE library = LoadLibraryA(name);
+  if (library == nullptr) std::printf("LoadLibrary: error %lu", GetLastError());
+  return library;
+}
+static void* find(HMODULE library, const char* name) {
+  return reinterpret_cast<void*>(GetProcAddress(library, name));
+}
+#else
 #include <dlfcn.h>
+static void* load(const char* name) {
+  void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) std::printf("%s", dlerror());
+  return library;
+}
+static void* find(void* library, const char* name) { return dlsym(library, name); }
+#endif
 int main(int, char** names) {
-  void* library = dlopen(names[1], RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    std::printf("%s", dlerror());
-    return 1;
-  }
-  auto shown = reinterpret_cast<int (*)()>(dlsym(library, "shown_number"));
+  auto library = load(names[1]);
+  if (library == nullptr) return 1;
+  auto shown = reinterpret_cast<int (*)()>(find(library, "shown_number"));
   if (shown == nullptr || shown() != 12) return 1;
-  std::printf(dlsym(library, "hidden_number") == nullptr ? "hidden" : "exported");
+  std::printf(find(library, "hidden_number") == nullptr ? "hidden" : "exported");
 }
 """
 
@@ -147,18 +170,8 @@ class _Bench:
         """Compile and link ``sources`` (text by file name) into ``output``."""
         for name, text in sources.items():
             (self.folder / name).write_text(text, encoding="utf-8")
-        command = [
-            *self.compiler.cxx_command,
-            *self._flags("CPPFLAGS"),
-            *self._flags("CXXFLAGS"),
-            *flags,
-            *sources,
-            "-o",
-            output,
-            *self._flags("LDFLAGS"),
-            *link,
-        ]
-        return self._run(command)
+        words = self.traits.dialect.program(output, sources, flags, link, self.environ)
+        return self._run([*self.compiler.cxx_command, *words])
 
     def execute(self, program: str, *arguments: str) -> Result:
         """Run a program that was made here."""
@@ -168,19 +181,30 @@ class _Bench:
         self, name: str, sources: Mapping[str, str], flags: Sequence[str], link: Sequence[str] = ()
     ) -> Result:
         """Compile, link and run; return the first of it that fails, else what the program said."""
-        made = self.compile(name, sources, flags, link)
-        return self.execute(name) if made.ok else made
+        program = name + self.suffix(".exe", "")
+        made = self.compile(program, sources, flags, link)
+        return self.execute(program) if made.ok else made
 
-    def _flags(self, variable: str) -> list[str]:
-        return shlex.split(self.environ.get(variable, ""))
+    @property
+    def traits(self) -> FamilyTraits:
+        """What is known of the compiler's family."""
+        return traits_of(self.compiler.family)
+
+    def standard(self, name: str = "c++17") -> tuple[str, ...]:
+        """Return the flags for a C++ standard."""
+        return self.traits.dialect.standard(name)
+
+    def suffix(self, windows: str, elsewhere: str) -> str:
+        """Return one of two endings for a file's name, by what is compiled for."""
+        return windows if self.compiler.for_windows else elsewhere
 
     def _run(self, command: Sequence[str]) -> Result:
-        env = {**self.environ, "LC_ALL": "C"}
+        env = in_english(self.environ)
         return self.runner.run(command, cwd=self.folder, env=env, timeout=_TIMEOUT)
 
 
 def _probe_on(bench: _Bench) -> Probes:
-    basic = bench.try_program("cxx17", {"cxx17.cc": CXX17}, ["-std=c++17"])
+    basic = bench.try_program("cxx17", {"cxx17.cc": CXX17}, bench.standard())
     cxx17 = _judged(basic, "a C++17 program compiled, linked and ran")
     if not cxx17.ok:
         return _nothing_but(cxx17, _runs_at_all(bench))
@@ -189,10 +213,7 @@ def _probe_on(bench: _Bench) -> Probes:
     return Probes(
         runs=Probe(ok=True, why="the C++17 program ran"),
         cxx17=cxx17,
-        cxx20=_judged(
-            bench.try_program("cxx20", {"cxx20.cc": CXX20}, ["-std=c++20"]),
-            "a C++20 program compiled, linked and ran",
-        ),
+        cxx20=_cxx20(bench),
         filesystem_link=filesystem,
         filesystem_library=library,
         shared_objects=shared,
@@ -200,6 +221,18 @@ def _probe_on(bench: _Bench) -> Probes:
         lto=_lto(bench),
         standard_library=basic.stdout.partition("ok ")[2].strip(),
     )
+
+
+def _cxx20(bench: _Bench) -> Probe:
+    """Ask for C++20 by the names it has had; a failure is told of the first one."""
+    tried = [
+        _judged(
+            bench.try_program("cxx20", {"cxx20.cc": CXX20}, bench.standard(name)),
+            f"a C++20 program compiled as {name}, linked and ran",
+        )
+        for name in bench.traits.cxx20
+    ]
+    return next((probe for probe in tried if probe.ok), tried[0])
 
 
 def _runs_at_all(bench: _Bench) -> Probe:
@@ -223,12 +256,13 @@ def _nothing_but(cxx17: Probe, runs: Probe) -> Probes:
 
 def _filesystem(bench: _Bench) -> tuple[str, Probe]:
     """Return the library that <filesystem> needs and whether it links at all."""
-    sources, flags = {"filesystem.cc": FILESYSTEM}, ["-std=c++17"]
+    sources, flags = {"filesystem.cc": FILESYSTEM}, bench.standard()
     plain = bench.try_program("filesystem", sources, flags)
     if plain.ok:
         return "", Probe(ok=True, why="a program with <filesystem> linked and ran")
     # Before GCC 9 and LLVM 9 the functions lived in a static library beside the standard library.
-    for library in ("stdc++fs", "c++fs"):
+    apart = ("stdc++fs", "c++fs") if bench.traits.dialect is GNU_DIALECT else ()
+    for library in apart:
         if bench.try_program("filesystem", sources, flags, [f"-l{library}"]).ok:
             return library, Probe(ok=True, why=f"a program with <filesystem> needs -l{library}")
     return "", _judged(plain, "")
@@ -236,24 +270,28 @@ def _filesystem(bench: _Bench) -> tuple[str, Probe]:
 
 def _shared(bench: _Bench) -> tuple[Probe, Probe]:
     """Return whether a shared object can be loaded, and whether its hidden function is hidden."""
-    flags = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-shared"]
-    made = bench.compile("libshared.so", {"shared.cc": SHARED_LIBRARY}, flags)
-    loader = bench.compile("loader", {"loader.cc": SHARED_LOADER}, ["-std=c++17"], ["-ldl"])
-    failed = next((step for step in (made, loader) if not step.ok), None)
-    said = failed or bench.execute("loader", str(bench.folder / "libshared.so"))
+    name, loader = bench.suffix("shared.dll", "libshared.so"), bench.suffix("loader.exe", "loader")
+    flags = (*bench.standard(), *bench.traits.dialect.shared())
+    made = bench.compile(name, {"shared.cc": SHARED_LIBRARY}, flags)
+    libraries = () if bench.compiler.for_windows else ("-ldl",)
+    linked = bench.compile(loader, {"loader.cc": SHARED_LOADER}, bench.standard(), libraries)
+    failed = next((step for step in (made, linked) if not step.ok), None)
+    said = failed or bench.execute(loader, str(bench.folder / name))
     loaded = _judged(said, "a shared object was made, loaded and called")
     if not loaded.ok:
         return loaded, Probe(ok=False, why="not tried: it needs a shared object")
     hidden = said.stdout.strip() == "hidden"
-    why = "is not found by dlsym" if hidden else "is found by dlsym all the same"
-    return loaded, Probe(ok=hidden, why=f"a function compiled with -fvisibility=hidden {why}")
+    why = "is not found by the loader" if hidden else "is found by the loader all the same"
+    return loaded, Probe(ok=hidden, why=f"a function that is not marked as shown {why}")
 
 
 def _lto(bench: _Bench) -> Probe:
-    flags = traits_of(bench.compiler.family).lto_flags
+    flags, link = bench.traits.lto_flags, bench.traits.lto_link_flags
     sources = {"lto_caller.cc": LTO_CALLER, "lto_callee.cc": LTO_CALLEE}
-    said = bench.try_program("lto", sources, ["-std=c++17", "-O2", *flags])
-    return _judged(said, f"two files linked with {' '.join(flags)} and ran")
+    said = bench.try_program(
+        "lto", sources, [*bench.standard(), *bench.traits.dialect.optimised(), *flags], link
+    )
+    return _judged(said, f"two files linked with {' '.join([*flags, *link])} and ran")
 
 
 def _judged(said: Result, success: str) -> Probe:

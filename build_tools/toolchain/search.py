@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_tools.errors import ToolchainError
-from build_tools.toolchain.families import FAMILIES
+from build_tools.toolchain.families import FAMILIES, families_of
 from build_tools.toolchain.model import Candidate
 
 if TYPE_CHECKING:
@@ -41,11 +41,12 @@ def search(
     elif environ.get("CXX", "").strip() or environ.get("CC", "").strip():
         yield _from_environment(host)
     else:
-        yield from _installed(host, FAMILIES, root)
+        yield from _installed(host, families_of(host.system), root)
 
 
 def _asked(host: Host, asked: str, asked_by: str, root: Path) -> Iterator[Candidate]:
-    families = [traits for traits in FAMILIES if asked.lower() in traits.wanted_as]
+    known = families_of(host.system)
+    families = [traits for traits in known if asked.lower() in traits.wanted_as]
     if families:
         yield from _installed(host, families, root, origin=f"{asked_by} {asked}")
         return
@@ -93,7 +94,7 @@ def _installed(
     seen: set[Path] = set()
     folders = _folders(host)
     names = [drivers for traits in families for drivers in traits.drivers]
-    if len(families) == len(FAMILIES):
+    if len(families) == len(families_of(host.system)):
         names.append(_GENERIC)
     for cc, cxx in (
         *_plain(folders, names, host.exe_suffix),

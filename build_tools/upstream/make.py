@@ -63,12 +63,13 @@ class Upstream:
 
 
 def make_wheel(
-    upstream: Upstream, python: PythonFacts, environment: Environment, site: Site, cmake: CMakeBuild
+    upstream: Upstream, python: PythonFacts, environment: Environment, site: Site
 ) -> Path:
     """Return the wheel as upstream's backend packs it, before it is repaired.
 
     Raises ConfigureError, CompileError or WheelError with the end of the log.
     """
+    cmake = site.cmake()
     tree = _source_tree(upstream)
     stable = _stable_environment(upstream.folder, environment)
     build = tree / _BUILD_FOLDER
@@ -109,7 +110,7 @@ def cache_entries(
     """Return what is settled by cache entries, for every release the same but for its own row."""
     protobuf = upstream.protobuf
     entries: dict[str, CacheValue] = {
-        **cmake.toolchain.cmake_cache(),
+        **cmake.toolchain_cache(),
         "CMAKE_MAKE_PROGRAM": cmake.tools.ninja,
         "CMAKE_PROJECT_onnx_INCLUDE": _MODULE,
         "ONNX_USE_LITE_PROTO": True,

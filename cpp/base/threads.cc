@@ -14,6 +14,8 @@
 #endif
 #if defined(__x86_64__) || defined(_M_X64) || defined(__i386__)
 #include <immintrin.h>
+#elif defined(_M_ARM64)
+#include <intrin.h>
 #endif
 
 namespace onnxforge {
@@ -26,6 +28,8 @@ constexpr int kSpins = 4000;
 void Pause() {
 #if defined(__x86_64__) || defined(_M_X64) || defined(__i386__)
   _mm_pause();
+#elif defined(_M_ARM64)
+  __yield();
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif

@@ -24,14 +24,15 @@ CPP = ROOT / "cpp"
 # and from its own row as long as no circle closes.
 BUILDER_LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "durations", "ninja_log", "advice", "process", "cgroups", "host"}),
-    frozenset({"record", "cmake_args", "config", "context", "storage", "target"}),
-    frozenset({"sources", "console"}),
+    frozenset({"record", "cmake_args", "config", "context", "storage", "paths", "target"}),
+    frozenset({"sources", "console", "generator"}),
     frozenset({"toolchain", "tools", "jobs", "cmake", "matrix", "interpreters", "debian"}),
     frozenset({"pins", "unpack", "index_settings", "transfer", "index", "fetch", "cache"}),
     frozenset({"binaries", "symbols", "probes", "recipe"}),
     frozenset({"protobuf", "onnx", "prepare", "python_headers", "musl", "sample"}),
     frozenset({"doctor"}),
-    frozenset({"inputs", "wheel_file", "wheel", "audit", "repair", "smoke", "smoke_program"}),
+    frozenset({"inputs", "wheel_file", "wheel", "audit", "audit_platform", "repair"}),
+    frozenset({"smoke", "smoke_program"}),
     frozenset({"across", "trials", "sample_program"}),
     frozenset({"timeline", "report_page", "report"}),
     frozenset({"upstream"}),

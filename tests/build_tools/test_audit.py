@@ -19,7 +19,6 @@ from build_tools.audit import (
     prove_protobuf_linkage,
     prove_search_path,
     prove_self_contained,
-    prove_system,
 )
 from build_tools.binaries import DynamicFacts
 from build_tools.config import Linkage
@@ -45,10 +44,9 @@ def binary(
     needed: tuple[str, ...] = ("libc.so.6",),
     search: tuple[str, ...] = (),
     machine: str = "x86_64",
-    oldest_system: str = "",
     vendored: bool = False,
 ) -> WheelBinary:
-    facts = DynamicFacts(needed=needed, name="", search=search, oldest_system=oldest_system)
+    facts = DynamicFacts(needed=needed, name="", search=search)
     return WheelBinary(
         member=member,
         size=1,
@@ -243,28 +241,6 @@ def test_a_folder_of_the_building_machine_is_found_in_a_binary(tmp_path):
 def crossed(name: str):
     (row,) = load_matrix().select([name], [])
     return row.target
-
-
-@pytest.mark.parametrize(
-    ("target", "needed", "oldest", "ok"),
-    [
-        (
-            "win_amd64",
-            ("python313.dll", "KERNEL32.dll", "api-ms-win-crt-heap-l1-1-0.dll"),
-            "",
-            True,
-        ),
-        ("win_amd64", ("python313.dll", "libc++.dll"), "", False),
-        ("macosx_11_0_arm64", ("/usr/lib/libSystem.B.dylib",), "11.0", True),
-        ("macosx_11_0_arm64", ("/usr/lib/libSystem.B.dylib",), "10.9", True),
-        ("macosx_11_0_arm64", ("/usr/lib/libSystem.B.dylib",), "13.0", False),
-        ("macosx_11_0_arm64", ("/opt/homebrew/lib/libz.dylib",), "11.0", False),
-    ],
-)
-def test_outside_linux_only_the_system_may_be_needed(target, needed, oldest, ok):
-    module = binary(needed=needed, oldest_system=oldest)
-    proof = prove_system([module], crossed(target))
-    assert proof.ok is ok, proof
 
 
 def test_a_binary_for_another_processor_is_found():

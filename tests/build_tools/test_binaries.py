@@ -11,15 +11,19 @@ import pytest
 
 from build_tools.binaries import (
     FileKind,
+    Slice,
     archive_members,
     contains,
     dynamic_facts,
     identify,
+    imported_dll,
     needed,
     real_linkage,
 )
 from build_tools.config import Linkage
 from build_tools.errors import LinkageError
+from tests.build_tools import mingw
+from tests.build_tools.mingw import needs_mingw
 from tests.build_tools.toy_protobuf import build, needs_compiler
 
 if TYPE_CHECKING:
@@ -121,8 +125,54 @@ def test_real_import_library_is_shared(tmp_path: Path) -> None:
     library = tmp_path / "x.lib"
     command = ["llvm-dlltool", "-m", "i386:x86-64", "-d", definition, "-D", "x.dll", "-l", library]
     subprocess.run(command, check=True)
-    assert identify(library).kind is FileKind.IMPORT_LIBRARY
+    found = identify(library)
+    assert (found.kind, found.machine) == (FileKind.IMPORT_LIBRARY, "x86_64")
     assert real_linkage(library) is Linkage.SHARED
+    assert imported_dll(library) == "x.dll"
+
+
+@needs_mingw
+class TestFilesOfWindows:
+    def test_an_import_library_and_an_archive_are_told_apart_by_content(
+        self, tmp_path: Path
+    ) -> None:
+        mingw.dll(tmp_path, "protobuf-lite", "__declspec(dllexport) int one(void) { return 1; }")
+        imports = tmp_path / "libprotobuf-lite.dll.a"
+        archive = mingw.archive(tmp_path, "static", "int one(void) { return 1; }")
+        # The name says nothing on Windows: both end in .lib.
+        shared, static = tmp_path / "a.lib", tmp_path / "b.lib"
+        imports.rename(shared)
+        archive.rename(static)
+        assert real_linkage(shared) is Linkage.SHARED
+        assert real_linkage(static) is Linkage.STATIC
+        assert identify(shared).machine == identify(static).machine == "x86_64"
+        assert imported_dll(shared) == "protobuf-lite.dll"
+        assert imported_dll(static) == ""
+
+    def test_what_a_dll_needs_and_who_linked_it(self, tmp_path: Path) -> None:
+        mingw.dll(tmp_path, "toy", "__declspec(dllexport) int one(void) { return 1; }")
+        source = "int one(void); __declspec(dllexport) int two(void) { return one() + 1; }"
+        user = mingw.dll(tmp_path, "user", source, f"-L{tmp_path}", "-ltoy")
+        facts = dynamic_facts(user)
+        assert facts.needed == ("toy.dll",)
+        assert facts.slices == (Slice(machine="x86_64"),)
+        assert facts.linker is not None
+        assert facts.linker[0] == 2  # GNU ld's own version; Microsoft's start at 14
+
+
+@pytest.mark.skipif(not shutil.which("clang"), reason="no clang to make one")
+def test_a_real_mach_o_object_says_what_it_is_for(tmp_path: Path) -> None:
+    source = tmp_path / "x.c"
+    source.write_text("int one(void) { return 1; }\n", encoding="utf-8")
+    for target, machine in (
+        ("arm64-apple-macos11", "aarch64"),
+        ("x86_64-apple-macos10.15", "x86_64"),
+    ):
+        made = tmp_path / f"{machine}.o"
+        subprocess.run(["clang", "-target", target, "-c", source, "-o", made], check=True)
+        assert identify(made).machine == machine
+        version = (11, 0) if machine == "aarch64" else (10, 15)
+        assert dynamic_facts(made).slices == (Slice(machine=machine, oldest_macos=version),)
 
 
 def test_msvc_import_library_is_known_by_its_symbol_table(tmp_path: Path) -> None:

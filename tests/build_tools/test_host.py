@@ -25,6 +25,9 @@ def test_this_machine():
     assert host.python.executable == Path(sys.executable)
     assert host.python.ext_suffix == sysconfig.get_config_var("EXT_SUFFIX")
     assert host.python.abi.startswith(f"cp3{sys.version_info.minor}")
+    assert host.python.platform == sysconfig.get_platform()
+    assert host.python.site_packages.is_relative_to(sys.base_exec_prefix)
+    assert host.long_paths is (sys.platform != "win32") or host.system == "windows"
     assert host.python.include_dir == Path(sysconfig.get_path("include"))
     assert dict(host.environ) == dict(os.environ)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,43 @@ def mend(wheel, into, folders, log, here):
     return repair(wheel, into, folders, log, here, target=native_target(here.host))
 
 
-def test_systems_without_a_tool_keep_their_wheel_and_say_so(tmp_path):
-    here = context(RecordedRunner([]), system="darwin")
-    wheel = tmp_path / "toy-1.0-py3-none-any.whl"
-    assert mend(wheel, tmp_path / "out", (), tmp_path / "log", here) == wheel
+def leaves(folder: Path, name: str):
+    """A tool that succeeds: its result lies in ``folder`` when it has ended."""
+
+    def run(argv):
+        (folder / name).write_bytes(b"")
+        return said()
+
+    return run
+
+
+def test_windows_has_delvewheel(tmp_path):
+    out, wheel = tmp_path / "out", tmp_path / "toy-1.0-cp311-cp311-win_amd64.whl"
+    runner = RecordedRunner([(has("delvewheel"), leaves(out, wheel.name))])
+    here = context(runner, system="windows")
+    made = mend(wheel, out, [tmp_path / "bin", tmp_path / "lib"], tmp_path / "log", here)
+    assert made == out / wheel.name
+    command = runner.calls[0].argv
+    assert command[1:4] == ("-m", "delvewheel", "repair")
+    places = command[command.index("--add-path") + 1]
+    assert places == os.pathsep.join([str(tmp_path / "bin"), str(tmp_path / "lib")])
     (decision,) = here.record.decisions
-    assert (decision.subject, decision.choice) == ("repair", "none")
+    assert (decision.choice, decision.source) == ("win_amd64", "delvewheel")
+
+
+def test_macos_has_delocate_which_may_raise_the_tag(tmp_path):
+    out, wheel = tmp_path / "out", tmp_path / "toy-1.0-cp311-cp311-macosx_11_0_arm64.whl"
+    made = "toy-1.0-cp311-cp311-macosx_14_0_arm64.whl"
+    runner = RecordedRunner([(has("delocate.cmd.delocate_wheel"), leaves(out, made))])
+    variables = {"PATH": "/bin", "MACOSX_DEPLOYMENT_TARGET": "11.0"}
+    here = context(runner, system="darwin", environ=variables)
+    repaired = mend(wheel, out, [Path("/prefix/lib")], tmp_path / "log", here)
+    assert repaired.name == made
+    (call,) = runner.calls
+    assert "--check-archs" in call.argv
+    assert call.env["DYLD_LIBRARY_PATH"] == "/prefix/lib"
+    assert "MACOSX_DEPLOYMENT_TARGET" not in call.env
+    assert here.record.decisions[0].choice == "macosx_14_0_arm64"
 
 
 def test_a_failure_shows_what_auditwheel_said(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,16 @@ def test_libraries_that_are_not_in_the_wheel_are_lent(tmp_path):
     here = context(VENV, INSTALL, RUN)
     smoke(plan(tmp_path, library_dirs=(Path("/prefix/lib"),)), here)
     assert here.runner.calls[-1].env["LD_LIBRARY_PATH"] == "/prefix/lib"
+
+
+def test_on_windows_python_is_told_where_they_are(tmp_path):
+    """PATH would not help there: extensions are loaded without it."""
+    here = context(VENV, INSTALL, RUN)
+    there = replace(here, host=replace(here.host, system="windows"))
+    smoke(plan(tmp_path, library_dirs=(Path("/prefix/bin"),)), there)
+    run = here.runner.calls[-1]
+    assert run.argv[-1] == str(Path("/prefix/bin"))
+    assert run.env["PATH"] == "/bin"
 
 
 def test_the_environment_is_really_fresh(tmp_path):

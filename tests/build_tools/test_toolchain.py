@@ -95,7 +95,7 @@ class TestDescribe:
     def test_a_compiler_of_another_family_is_rejected(self):
         rejected = describe(CANDIDATE, answering("#define __PGI 1\n"), {})
         assert isinstance(rejected, Rejected)
-        assert "neither GCC nor Clang" in str(rejected)
+        assert "neither GCC, Clang nor MSVC" in str(rejected)
 
     def test_a_program_that_is_no_compiler_is_rejected_with_its_words(self):
         runner = RecordedRunner([(has("-dM"), said("", returncode=1, stderr="error: no input"))])

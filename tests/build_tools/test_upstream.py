@@ -161,7 +161,7 @@ class TestMakingTheWheel:
             python = make_host().python
             object.__setattr__(python, "abi", abi)
             environment = environment_in(tmp_path / abi, "pybind11/share/cmake/pybind11")
-            wheel = make_wheel(upstream, python, environment, site, cmake_with(runner))
+            wheel = make_wheel(upstream, python, environment, site)
             assert wheel.name == "onnx-1.17.0-cp312-cp312-linux_x86_64.whl"
         return upstream, runner, caches
 
@@ -185,7 +185,10 @@ class TestMakingTheWheel:
         assert environ["CMAKE_ARGS"].endswith("'-DNAME=two words'")
         assert environ["CMAKE_ARGS"].startswith("-C ")
         assert environ["CMAKE_GENERATOR"] == "Ninja"
-        assert environ["PATH"].split(os.pathsep)[0] == str(TOOLS.cmake.parent)
+        tools = environ["PATH"].split(os.pathsep)[:2]
+        assert [
+            name for name in ("cmake", "ninja") if not any(Path(t, name).exists() for t in tools)
+        ] == []
 
 
 def small_wheel(folder, *requires):

@@ -81,7 +81,7 @@ def test_a_shared_object_that_is_an_archive(tmp_path):
     project = Project.write(tmp_path, BODY)
     refused(
         project.configure(f"-DONNXFORGE_PROTOBUF_PREFIX={toy.root}"),
-        "libprotobuf-lite.so is, by its first bytes, a library of this kind: static",
+        "libprotobuf-lite.so is, by its content, a library of this kind: static",
     )
 
 
