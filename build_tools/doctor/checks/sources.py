@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
+from build_tools.doctor.releases import ENGINE_SINCE, older
 from build_tools.errors import PinError
 
 if TYPE_CHECKING:
@@ -27,6 +28,18 @@ def _not_pinned(basics: Basics) -> Iterator[Finding]:
 def _pins(facts: Facts) -> Iterator[Finding]:
     if not facts.upstream:
         yield from _not_pinned(facts)
+
+
+def _too_old(basics: Basics) -> Iterator[Finding]:
+    version = basics.config.onnx_version
+    if basics.upstream or not older(version, ENGINE_SINCE):
+        return
+    yield fatal(
+        f"the engine cannot be compiled with ONNX {version}: it needs {ENGINE_SINCE} or later",
+        "cpp/io uses names of ONNX that this release does not have",
+        "nox -s build  (without --onnx-version)",
+        f"nox -s doctor -- --upstream --onnx-version {version}  (for upstream's own wheel)",
+    )
 
 
 def _missing(basics: Basics) -> tuple[Source, ...]:
@@ -116,6 +129,21 @@ CHECKS = (
         cure="The releases that there are are named, before anything is compiled.",
         examine=_pins,
         preflight=_not_pinned,
+    ),
+    Check(
+        identifier="release-too-old",
+        title="The engine needs a newer ONNX",
+        symptoms=(
+            "cpp/io/import_tensor.cc: error: 'FLOAT6E2M3' is not a member of 'onnx::TensorProto'",
+            "cpp/io/inference.cc: error: 'bool …::hasOutput(size_t)' marked 'override', but does "
+            "not "
+            "override",
+        ),
+        cause="The engine is written for the C++ interface of recent releases.",
+        look="The release that is asked for is compared with the oldest that the engine has.",
+        cure="The default release fits. Old releases can be loaded as models, whatever is linked.",
+        examine=_too_old,
+        preflight=_too_old,
     ),
     Check(
         identifier="sources-unreachable",

@@ -69,7 +69,8 @@ class TestStop:
         text = str(refused.value)
         assert "cmake-policy-removed" in text
         assert "sources-unreachable" in text
-        assert "and 4 more" in text
+        assert "release-too-old" in text
+        assert "and 5 more" in text
 
 
 def test_a_warning_is_given_once(tmp_path):

@@ -17,6 +17,7 @@ from build_tools.sources import resolve
 from tests.build_tools.doctor.cases import (
     FATAL,
     NOTE,
+    ROOT,
     WARNING,
     cmake,
     findings,
@@ -50,6 +51,16 @@ def test_release_not_pinned(tmp_path):
     site = make_site(tmp_path, "--onnx-version", "1.16.0")
     with pytest.raises(PinError, match=r"onnx 1\.16\.0 is not pinned"):
         fetch(site.pins, "onnx", site.fetcher, "1.16.0")
+
+
+def test_release_too_old():
+    """1.17 is pinned, for upstream's own wheel; the engine cannot be compiled with it."""
+    facts = make_facts("--onnx-version", "1.17.0")
+    assert only("release-too-old", facts).severity is FATAL
+    assert findings("release-too-old", upstream(facts)) == ()
+    assert findings("release-too-old", make_facts()) == ()
+    needs = (ROOT / "cpp/io/import_tensor.cc").read_text(encoding="utf-8")
+    assert "FLOAT6E2M3" in needs, "is it still true that old releases cannot be used?"
 
 
 class TestUnreachable:
