@@ -176,6 +176,7 @@ def _stamped(check: Check, found: Iterator[Finding], *, upstream: bool) -> Itera
             severity=finding.severity if hits else Severity.NOTE,
             what=finding.what,
             evidence=finding.evidence,
-            fix=finding.fix,
+            # Commands against what will not happen would only be in the way.
+            fix=finding.fix if hits else (),
             spared="" if upstream else finding.spared,
         )

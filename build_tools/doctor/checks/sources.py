@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
 from build_tools.doctor.releases import ENGINE_SINCE, older
+from build_tools.doctor.upstream_build import from_source
 from build_tools.errors import PinError
 
 if TYPE_CHECKING:
@@ -101,8 +102,7 @@ def _upstream_fetches(facts: Facts) -> Iterator[Finding]:
         yield warning(
             f"the build of ONNX {facts.config.onnx_version} fetches {' and '.join(fetched)}",
             "; ".join(f"{entry.name}: {entry.problem}" for entry in facts.reaches if entry.problem),
-            "nox -s build",
-            "CMAKE_ARGS=-DFETCHCONTENT_SOURCE_DIR_PROTOBUF=/path …",
+            from_source(facts, "-DFETCHCONTENT_SOURCE_DIR_PROTOBUF=/an/unpacked/protobuf"),
         )
 
 
@@ -114,7 +114,6 @@ def _submodules(facts: Facts) -> Iterator[Finding]:
                 "the folders are there and empty, as in an archive or in a clone without "
                 "--recursive",
                 f"git -C {tree.path} submodule update --init --recursive",
-                "nox -s build",
                 spared="it builds ONNX from a source distribution, which is whole",
             )
 

@@ -41,16 +41,16 @@ def needed(*arguments: str | Path):
 
 
 def test_release_not_pinned(tmp_path):
-    missing = needed("--onnx-version", "1.16.0")
+    missing = needed("--onnx-version", "1.99.0")
     assert isinstance(missing, PinError)
-    facts = make_facts("--onnx-version", "1.16.0", sources=missing)
+    facts = make_facts("--onnx-version", "1.99.0", sources=missing)
     finding = only("release-not-pinned", facts)
     assert finding.severity is FATAL
     assert "1.23.2" in finding.evidence
     assert findings("release-not-pinned", upstream(facts)) == ()
-    site = make_site(tmp_path, "--onnx-version", "1.16.0")
-    with pytest.raises(PinError, match=r"onnx 1\.16\.0 is not pinned"):
-        fetch(site.pins, "onnx", site.fetcher, "1.16.0")
+    site = make_site(tmp_path, "--onnx-version", "1.99.0")
+    with pytest.raises(PinError, match=r"onnx 1\.99\.0 is not pinned"):
+        fetch(site.pins, "onnx", site.fetcher, "1.99.0")
 
 
 def test_release_too_old():
