@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from build_tools.doctor.facts import Basics, Facts
+    from build_tools.doctor.basics import Basics
+    from build_tools.doctor.facts import Facts
 
 
 class Severity(str, Enum):

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from build_tools.doctor.facts import Basics
+    from build_tools.doctor.basics import Basics
 
 
 def from_source(basics: Basics, *cmake_args: str, **environ: str) -> str:

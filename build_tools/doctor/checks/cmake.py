@@ -16,7 +16,8 @@ from build_tools.doctor.upstream_build import from_source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from build_tools.doctor.facts import Basics, Facts
+    from build_tools.doctor.basics import Basics
+    from build_tools.doctor.facts import Facts
     from build_tools.errors import BuilderError
 
 _OLDEST_POLICY, _REMOVED_BY = Version("3.5"), Version("4")

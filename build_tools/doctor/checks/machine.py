@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from build_tools.doctor.facts import Basics, Facts
+    from build_tools.doctor.basics import Basics
+    from build_tools.doctor.facts import Facts
 
 LARGEST_COMPILE = 712_000_000
 """Bytes at the peak of ONNX's largest translation unit (onnx/version_converter/convert.cc)."""

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from build_tools.doctor.facts import Basics, Facts, LibraryFound, ProtobufFound
+    from build_tools.doctor.basics import Basics
+    from build_tools.doctor.facts import Facts, LibraryFound, ProtobufFound
 
 _OWN = "it builds a protobuf of its own, from pinned sources, and looks at no other"
 _CUSTOM, _SHARED = "-DONNX_BUILD_CUSTOM_PROTOBUF=ON", "-DONNX_USE_PROTOBUF_SHARED_LIBS"

@@ -11,7 +11,8 @@ from build_tools.doctor.upstream_build import from_source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from build_tools.doctor.facts import Basics, Facts
+    from build_tools.doctor.basics import Basics
+    from build_tools.doctor.facts import Facts
 
 _NO_TARGET = "no Python answers"
 

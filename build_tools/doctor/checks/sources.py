@@ -12,7 +12,8 @@ from build_tools.errors import PinError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from build_tools.doctor.facts import Basics, Facts, Source
+    from build_tools.doctor.basics import Basics, Source
+    from build_tools.doctor.facts import Facts
 
 
 def _not_pinned(basics: Basics) -> Iterator[Finding]:

@@ -14,7 +14,8 @@ from build_tools.toolchain.model import Assessed, Family
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from build_tools.doctor.facts import Basics, Facts
+    from build_tools.doctor.basics import Basics
+    from build_tools.doctor.facts import Facts
 
 _OWN = "it builds protobuf with the compiler that builds everything else"
 

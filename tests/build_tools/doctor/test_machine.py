@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from build_tools.doctor import machine
-from build_tools.doctor.basics import describe_folder
-from build_tools.doctor.facts import Folder
+from build_tools.doctor.basics import Folder, describe_folder
 from build_tools.doctor.packages import COMPILER, PYTHON_HEADERS, install, manager
 from build_tools.host import detect_host
 from build_tools.jobs import plan_jobs

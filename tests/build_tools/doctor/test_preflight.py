@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from build_tools.doctor.basics import basics
+from build_tools.doctor.basics import Basics, basics
 from build_tools.doctor.checks import CHECKS
-from build_tools.doctor.facts import Basics, Facts
+from build_tools.doctor.facts import Facts
 from build_tools.doctor.model import preflight_findings
 from build_tools.doctor.preflight import preflight
 from build_tools.errors import PreflightError

@@ -9,7 +9,8 @@ import pytest
 
 from build_tools.config import BuildConfig
 from build_tools.doctor import basics, reach, trees
-from build_tools.doctor.facts import Reach, Source
+from build_tools.doctor.basics import Source
+from build_tools.doctor.facts import Reach
 from build_tools.errors import OfflineError, PinError
 from build_tools.fetch import resolve as fetch
 from build_tools.pins import load_pins
