@@ -55,7 +55,7 @@ def main(resolved: Resolved, args: argparse.Namespace, context: Context) -> int:
     if resolved.config.json:
         sys.stdout.write(json.dumps(as_dict(facts, diagnosis), indent=1) + "\n")
     else:
-        show(text.report(facts, diagnosis, verbose=resolved.config.verbose), sys.stdout)
+        show(text.report(facts, diagnosis), sys.stdout)
     return EXIT_WILL_FAIL if diagnosis.will_fail else 0
 
 

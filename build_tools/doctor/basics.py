@@ -1,4 +1,7 @@
-"""The facts that cost next to nothing: settings, files that are there or not, room on devices."""
+"""The facts that cost next to nothing: settings, files that are there or not, room on devices.
+
+They are what ``nox -s build`` knows anyway before it begins; ``facts`` has those that take seconds.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import os
 import shlex
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_tools.doctor.facts import Basics, Folder, Source
 from build_tools.doctor.packages import manager
+from build_tools.doctor.releases import release_of
 from build_tools.errors import PinError
 from build_tools.pins import load_pins
 from build_tools.storage import sha256_of
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from build_tools.config import BuildConfig
+    from build_tools.doctor.releases import Release
     from build_tools.host import Host
     from build_tools.jobs import JobPlan
     from build_tools.pins import Pin, Pins
@@ -30,6 +35,91 @@ _PROTOBUF_HEADERS = Path("google/protobuf/message_lite.h")
 _HEADER_PATHS = ("CPATH", "CPLUS_INCLUDE_PATH")
 _HEADER_FLAGS = ("CPPFLAGS", "CXXFLAGS")
 _FOLDER_FLAGS = ("-I", "-isystem", "-iquote", "-idirafter")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """A folder that a build writes to."""
+
+    role: str
+    """What it is for: "cache", "build", "result", "temporary files"."""
+
+    path: Path
+    """The folder."""
+
+    free: int
+    """Free bytes on its device; -1 where that cannot be asked."""
+
+    problem: str = ""
+    """Why nothing can be written there; empty: it can."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One pinned source that the build needs, and where it is at hand."""
+
+    pin: Pin
+    """The source."""
+
+    at_hand: str
+    """Where its archive is on this machine: "the cache", a folder; empty: nowhere."""
+
+    substitutes: tuple[Source, ...] = ()
+    """Releases that may stand in for it."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it, or something that may stand in for it, is on this machine."""
+        return bool(self.at_hand) or any(other.at_hand for other in self.substitutes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Basics:
+    """What a build knows before it does anything long."""
+
+    host: Host
+    """The machine, its environment, the Python of the builder."""
+
+    resolved: Resolved
+    """The settings and who made them."""
+
+    toolchain: Toolchain | None
+    """The compiler that would be used; None: there is none."""
+
+    tools: Tools | None
+    """CMake and Ninja as they would be used; None: they are not usable."""
+
+    jobs: JobPlan
+    """Compile jobs at a time."""
+
+    folders: tuple[Folder, ...]
+    """The folders that are written to."""
+
+    sources: tuple[Source, ...] | PinError
+    """What is compiled; an error: one of it is not pinned."""
+
+    python_headers: Path | None
+    """Python.h of the builder's Python; None: it is not there."""
+
+    foreign_headers: tuple[str, ...] = ()
+    """Folders with protobuf's headers that the environment puts before all others, with who does
+    it: "CPATH: /opt/conda/include"."""
+
+    package_manager: str = ""
+    """What installs packages here, e.g. "apt"; empty where that is not known."""
+
+    upstream: bool = False
+    """Whether upstream's own way to build is judged instead of ``nox -s build``."""
+
+    @property
+    def config(self) -> BuildConfig:
+        """The settings."""
+        return self.resolved.config
+
+    @property
+    def release(self) -> Release | None:
+        """What is known of the ONNX release; None for one that nothing is known of."""
+        return release_of(self.config.onnx_version)
 
 
 def basics(

@@ -32,12 +32,12 @@ def judged(facts: Facts) -> str:
     return "nox -s build"
 
 
-def report(facts: Facts, diagnosis: Diagnosis, *, verbose: bool) -> RenderableType:
-    """Return the tables, the findings and the verdict."""
-    return Group(*_parts(facts, diagnosis, verbose=verbose))
+def report(facts: Facts, diagnosis: Diagnosis) -> RenderableType:
+    """Return the tables, the questions, the findings and the verdict."""
+    return Group(*_parts(facts, diagnosis))
 
 
-def _parts(facts: Facts, diagnosis: Diagnosis, *, verbose: bool) -> Iterator[RenderableType]:
+def _parts(facts: Facts, diagnosis: Diagnosis) -> Iterator[RenderableType]:
     for section in SECTIONS:
         rows = list(section.rows(facts))
         if rows:
@@ -45,9 +45,8 @@ def _parts(facts: Facts, diagnosis: Diagnosis, *, verbose: bool) -> Iterator[Ren
     decisions = [(entry.subject, entry.choice, entry.reason, entry.source) for entry in plan(facts)]
     title = f"What {judged(facts)} would use"
     yield _table(title, ("what", "choice", "why", "by whom"), decisions)
+    yield _table("Checks", ("outcome", "checks"), list(_outcomes(diagnosis)))
     yield from (_finding(finding) for finding in reversed(diagnosis.findings))
-    if verbose:
-        yield _table("Checks", ("check", "outcome", "why"), list(_outcomes(diagnosis)))
     yield _verdict(facts, diagnosis)
 
 
@@ -80,8 +79,14 @@ def _finding(finding: Finding) -> RenderableType:
 
 
 def _outcomes(diagnosis: Diagnosis) -> Iterator[tuple[str, ...]]:
+    """Yield the checks by what came of them; those that were not asked, by the reason."""
+    groups: dict[str, list[str]] = {}
     for outcome in diagnosis.outcomes:
-        yield (outcome.check.identifier, outcome.status, outcome.not_applicable)
+        words = f"not applicable here: {outcome.not_applicable}"
+        group = words if outcome.not_applicable else outcome.status
+        groups.setdefault(group, []).append(outcome.check.identifier)
+    for group, names in groups.items():
+        yield group, ", ".join(names)
 
 
 def _verdict(facts: Facts, diagnosis: Diagnosis) -> Text:
@@ -96,6 +101,6 @@ def _verdict(facts: Facts, diagnosis: Diagnosis) -> Text:
     text.append(
         f": {len(diagnosis.outcomes)} checks in {facts.seconds:.1f} s, {counts['passed']} passed, "
         f"{counts['found']} found something ({found or 'nothing'}), {counts['not applicable']} are "
-        "not for this machine; docs/failures.md describes them"
+        "not applicable here; docs/failures.md describes them"
     )
     return text

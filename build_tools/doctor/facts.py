@@ -1,7 +1,4 @@
-"""What the checks look at: every fact is a frozen value, gathered once by ``gather``.
-
-``Basics`` is what ``nox -s build`` knows anyway before it begins; the rest takes seconds.
-"""
+"""What the checks look at: every fact is a frozen value, gathered once by ``gather``."""
 
 from __future__ import annotations
 
@@ -11,108 +8,16 @@ from typing import TYPE_CHECKING
 
 from build_tools.cmake_args import cmake_definitions
 from build_tools.config import Linkage
-from build_tools.doctor.releases import release_of
+from build_tools.doctor.basics import Basics
 from build_tools.probes import CxxRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from build_tools.binaries import FileKind
-    from build_tools.config import BuildConfig
-    from build_tools.doctor.releases import Release
-    from build_tools.errors import BuilderError, PinError
-    from build_tools.host import Host
-    from build_tools.jobs import JobPlan
-    from build_tools.pins import Pin
+    from build_tools.errors import BuilderError
     from build_tools.protobuf.model import Description
-    from build_tools.sources import Resolved
-    from build_tools.toolchain.model import Assessed, Rejected, Toolchain
-    from build_tools.tools import Tools
-
-
-@dataclass(frozen=True, kw_only=True)
-class Folder:
-    """A folder that a build writes to."""
-
-    role: str
-    """What it is for: "cache", "build", "result", "temporary files"."""
-
-    path: Path
-    """The folder."""
-
-    free: int
-    """Free bytes on its device; -1 where that cannot be asked."""
-
-    problem: str = ""
-    """Why nothing can be written there; empty: it can."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """One pinned source that the build needs, and where it is at hand."""
-
-    pin: Pin
-    """The source."""
-
-    at_hand: str
-    """Where its archive is on this machine: "the cache", a folder; empty: nowhere."""
-
-    substitutes: tuple[Source, ...] = ()
-    """Releases that may stand in for it."""
-
-    @property
-    def usable(self) -> bool:
-        """Whether it, or something that may stand in for it, is on this machine."""
-        return bool(self.at_hand) or any(other.at_hand for other in self.substitutes)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Basics:
-    """What a build knows before it does anything long."""
-
-    host: Host
-    """The machine, its environment, the Python of the builder."""
-
-    resolved: Resolved
-    """The settings and who made them."""
-
-    toolchain: Toolchain | None
-    """The compiler that would be used; None: there is none."""
-
-    tools: Tools | None
-    """CMake and Ninja as they would be used; None: they are not usable."""
-
-    jobs: JobPlan
-    """Compile jobs at a time."""
-
-    folders: tuple[Folder, ...]
-    """The folders that are written to."""
-
-    sources: tuple[Source, ...] | PinError
-    """What is compiled; an error: one of it is not pinned."""
-
-    python_headers: Path | None
-    """Python.h of the builder's Python; None: it is not there."""
-
-    foreign_headers: tuple[str, ...] = ()
-    """Folders with protobuf's headers that the environment puts before all others, with who does
-    it: "CPATH: /opt/conda/include"."""
-
-    package_manager: str = ""
-    """What installs packages here, e.g. "apt"; empty where that is not known."""
-
-    upstream: bool = False
-    """Whether upstream's own way to build is judged instead of ``nox -s build``."""
-
-    @property
-    def config(self) -> BuildConfig:
-        """The settings."""
-        return self.resolved.config
-
-    @property
-    def release(self) -> Release | None:
-        """What is known of the ONNX release; None for one that nothing is known of."""
-        return release_of(self.config.onnx_version)
+    from build_tools.toolchain.model import Assessed, Rejected
 
 
 @dataclass(frozen=True, kw_only=True)

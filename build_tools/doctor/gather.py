@@ -31,15 +31,14 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from build_tools.context import Context
+    from build_tools.doctor.basics import Basics, Source
     from build_tools.doctor.facts import (
-        Basics,
         CMakeFinds,
         LibraryFound,
         Program,
         ProtobufFound,
         PythonFound,
         Reach,
-        Source,
     )
     from build_tools.host import Host
     from build_tools.process import Runner

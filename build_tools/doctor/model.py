@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from build_tools.doctor.facts import Basics, Facts
+    from build_tools.doctor.basics import Basics
+    from build_tools.doctor.facts import Facts
 
 
 class Severity(str, Enum):
@@ -176,6 +177,7 @@ def _stamped(check: Check, found: Iterator[Finding], *, upstream: bool) -> Itera
             severity=finding.severity if hits else Severity.NOTE,
             what=finding.what,
             evidence=finding.evidence,
-            fix=finding.fix,
+            # Commands against what will not happen would only be in the way.
+            fix=finding.fix if hits else (),
             spared="" if upstream else finding.spared,
         )

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from build_tools.doctor.facts import Facts, Source
+    from build_tools.doctor.basics import Source
+    from build_tools.doctor.facts import Facts
     from build_tools.protobuf.model import Choice, Description
 
 _NOBODY = "nothing"

@@ -1,6 +1,7 @@
 # Runs under whatever Python is found, so it uses nothing that Python 3.6 does not have.
 """What one Python says of itself, as JSON; with the argument "packages" also what is installed."""
 
+import importlib.util
 import json
 import os
 import sys
@@ -13,13 +14,13 @@ def variable(name: str) -> str:
     return str(sysconfig.get_config_var(name) or "")
 
 
-def importable(name: str) -> bool:
-    """Say whether a module can be imported."""
-    try:
-        __import__(name)
-    except Exception:  # a broken module is as good as none
-        return False
-    return True
+def has_distutils() -> bool:
+    """Say whether ``import distutils`` works: by the standard library, or setuptools stands in.
+
+    Nothing is imported: where setuptools is installed, looking for distutils loads all of it.
+    """
+    own = os.path.join(sysconfig.get_path("stdlib") or "", "distutils", "log.py")
+    return os.path.isfile(own) or importlib.util.find_spec("setuptools") is not None
 
 
 def packages() -> List[List[Any]]:
@@ -28,14 +29,29 @@ def packages() -> List[List[Any]]:
         from importlib.metadata import distributions
     except ImportError:
         return []
-    found: List[List[Any]] = []
+    found = []  # type: List[List[Any]]
     for entry in distributions():
         try:
-            needs = [line for line in entry.requires or () if line.lower().startswith("protobuf")]
-            found.append([entry.metadata["Name"], entry.version, needs])
+            found.append(headers(entry.read_text("METADATA") or ""))
         except Exception:  # one damaged package hides no other
             continue
-    return found
+    return [entry for entry in found if entry[0]]
+
+
+def headers(text: str) -> List[Any]:
+    """Read what is needed of a package's metadata; the description below may be a book."""
+    name, version, needs = "", "", []  # type: str, str, List[str]
+    for line in text.splitlines():
+        field, _, value = line.partition(": ")
+        if not line.strip():
+            break
+        if field == "Name":
+            name = value.strip()
+        elif field == "Version":
+            version = value.strip()
+        elif field == "Requires-Dist" and value.lower().startswith("protobuf"):
+            needs.append(value)
+    return [name, version, needs]
 
 
 def main() -> None:
@@ -53,7 +69,7 @@ def main() -> None:
         "free_threaded": free_threaded,
         "is_debug": hasattr(sys, "gettotalrefcount"),
         "site_packages": sysconfig.get_path("platlib") or "",
-        "has_distutils": importable("distutils"),
+        "has_distutils": has_distutils(),
         "distributions": packages() if "packages" in sys.argv[1:] else [],
     }
     print(json.dumps(says))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from build_tools.config import BuildConfig
-    from build_tools.doctor.facts import Source
+    from build_tools.doctor.basics import Source
     from build_tools.host import Host
     from build_tools.pins import Pin, Place
 

@@ -21,6 +21,9 @@ class Release:
     cmake_minimum: str
     """What its CMakeLists.txt asks for."""
 
+    nested_minimum: str
+    """What the CMakeLists.txt of the pybind11 that it carries asks for; empty: it carries none."""
+
     cxx_standard: int
     """The C++ standard that it compiles with."""
 
@@ -63,6 +66,9 @@ class Release:
     windows_arm64: bool = False
     """Whether it has wheels for Windows on ARM."""
 
+    imports_distutils: bool = False
+    """Whether its setup.py imports distutils before setuptools, which might stand in for it."""
+
     uses_stat64: bool = False
     """Whether it calls stat64, which musl's headers do not have."""
 
@@ -74,6 +80,7 @@ def _cpython(*minors: int) -> tuple[str, ...]:
 _13 = Release(
     since="1.13.0",
     cmake_minimum="3.1",
+    nested_minimum="3.4",
     cxx_standard=11,
     standard_is_forced=True,
     own_protobuf="",
@@ -87,16 +94,19 @@ _13 = Release(
     hides_symbols=True,
     wheels=_cpython(7, 8, 9, 10, 11),
     longest_member=122,
+    imports_distutils=True,
 )
-_14 = replace(_13, since="1.14.0", python_protobuf=">=3.20.2", uses_stat64=True)
+_14 = replace(_13, since="1.14.0", python_protobuf=">=3.20.2")
+_14_1 = replace(_14, since="1.14.1", uses_stat64=True)
 _15 = replace(
-    _14,
+    _14_1,
     since="1.15.0",
     cxx_standard=14,
     standard_is_forced=False,
     own_protobuf="22.3",
     wheels=_cpython(8, 9, 10, 11),
     longest_member=134,
+    imports_distutils=False,
     uses_stat64=False,
 )
 _16 = replace(
@@ -106,8 +116,8 @@ _16 = replace(
     uses_filesystem=True,
     wheels=_cpython(8, 9, 10, 11, 12),
 )
-_16_1 = replace(_16, since="1.16.1", cmake_minimum="3.14")
-_17 = replace(_16_1, since="1.17.0", links_filesystem=True)
+_16_1 = replace(_16, since="1.16.1", cmake_minimum="3.14", links_filesystem=True)
+_17 = replace(_16_1, since="1.17.0", nested_minimum="3.5")
 _18 = replace(
     _17,
     since="1.18.0",
@@ -124,6 +134,7 @@ _19 = replace(
     _18,
     since="1.19.0",
     cmake_minimum="3.24",
+    nested_minimum="",
     own_protobuf="31.1",
     hides_symbols=False,
     wheels=(*_cpython(9, 10, 11, 12, 13, 14), "cp313-cp313t"),
@@ -132,6 +143,7 @@ _20 = replace(
     _19,
     since="1.20.0",
     cmake_minimum="3.26",
+    links_filesystem=False,
     binding="nanobind",
     wheels=(*_cpython(10, 11), "cp312-abi3", "cp313-cp313t"),
 )
@@ -148,8 +160,13 @@ _23 = replace(
 )
 
 RELEASES: tuple[Release, ...] = (
-    _13, _14, _15, _16, _16_1, _17, _18, _19, _20, _21, _22, _23,
-)  # fmt: skip
+    *(_13, _14, _14_1, _15, _16, _16_1, _17, _18, _19, _20, _21, _22, _23),
+)
+
+
+ENGINE_SINCE = "1.23.0"
+"""The oldest ONNX that the engine is compiled with in the tests. 1.17 has neither FLOAT6E2M3, which
+cpp/io/import_tensor.cc reads, nor InferenceContext::hasOutput, which cpp/io/inference.cc has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,13 +258,14 @@ def known_bad(version: str, family: str, compiler: str) -> tuple[KnownBad, ...]:
         for entry in KNOWN_BAD
         if Version(entry.first) <= asked < Version(entry.fixed)
         and entry.family == family
-        and _at_least(compiler, entry.since)
+        and not older(compiler, entry.since)
     )
 
 
-def _at_least(version: str, least: str) -> bool:
+def older(version: str, than: str) -> bool:
+    """Say whether a version comes before another; what is no version comes before nothing."""
     try:
-        return Version(version) >= Version(least)
+        return Version(version) < Version(than)
     except InvalidVersion:
         return False
 

@@ -11,11 +11,13 @@ from packaging.version import Version
 
 from build_tools.cmake_args import cmake_definitions, split_cmake_args
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
+from build_tools.doctor.upstream_build import from_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from build_tools.doctor.facts import Basics, Facts
+    from build_tools.doctor.basics import Basics
+    from build_tools.doctor.facts import Facts
     from build_tools.errors import BuilderError
 
 _OLDEST_POLICY, _REMOVED_BY = Version("3.5"), Version("4")
@@ -26,22 +28,39 @@ _PATH_LIKE = re.compile(r"_(DIR|ROOT|PATH|EXECUTABLE|LIBRARY|PREFIX|FILE|PROTOC)
 
 
 def _policy(basics: Basics) -> Iterator[Finding]:
+    """Judge the CMake that ``nox -s build`` takes: it configures the release without pybind11."""
     tools, release = basics.tools, basics.release
-    if tools is None or release is None:
+    if tools is not None and release is not None:
+        yield from _refused(basics, tools.cmake, tools.cmake_version, release.cmake_minimum)
+
+
+def _policy_of_either(facts: Facts) -> Iterator[Finding]:
+    release = facts.release
+    if not facts.upstream:
+        yield from _policy(facts)
+    elif release is not None:
+        first = next((entry for entry in facts.programs if entry.name == "cmake"), None)
+        asked = [text for text in (release.cmake_minimum, release.nested_minimum) if text]
+        least = min(asked, key=Version)
+        if first is not None and first.version:
+            yield from _refused(facts, first.path, first.version, least)
+        elif facts.tools is not None:
+            # pip fetches the newest one, which is what the builder has.
+            yield from _refused(facts, facts.tools.cmake, facts.tools.cmake_version, least)
+
+
+def _refused(basics: Basics, cmake: Path, version: str, minimum: str) -> Iterator[Finding]:
+    settings = cmake_definitions(basics.config.cmake_args)
+    told = _POLICY in settings or basics.host.environ.get(_POLICY)
+    if told or Version(minimum) >= _OLDEST_POLICY or Version(version) < _REMOVED_BY:
         return
-    minimum = Version(release.cmake_minimum)
-    set_by_user = _POLICY in cmake_definitions(basics.config.cmake_args) or basics.host.environ.get(
-        _POLICY
-    )
-    if minimum >= _OLDEST_POLICY or Version(tools.cmake_version) < _REMOVED_BY or set_by_user:
-        return
-    version = basics.config.onnx_version
+    onnx, setting = basics.config.onnx_version, f"-D{_POLICY}=3.5"
+    ours = f"nox -s build -- --onnx-version {onnx} --cmake-arg={setting}"
     yield fatal(
-        f"ONNX {version} asks for CMake {release.cmake_minimum}, and CMake {tools.cmake_version} "
-        "refuses what asks for less than 3.5",
-        f"cmake_minimum_required(VERSION {release.cmake_minimum}) in its CMakeLists.txt; "
-        f"{tools.cmake} is {tools.cmake_version}",
-        f"nox -s build -- --onnx-version {version} --cmake-arg=-D{_POLICY}=3.5",
+        f"ONNX {onnx} asks for CMake {minimum}, and CMake {version} refuses what asks for less "
+        "than 3.5",
+        f"cmake_minimum_required(VERSION {minimum}) in its sources; {cmake} is {version}",
+        from_source(basics, setting) if basics.upstream else ours,
         f"export {_POLICY}=3.5",
         "pip install 'cmake<4'",
     )
@@ -83,7 +102,6 @@ def _always_a_platform(facts: Facts, generator: str) -> Iterator[Finding]:
             f"setup.py of ONNX {facts.config.onnx_version} always adds -A x64 -T host=x64, and the "
             f"generator {taken} takes no platform",
             f"CMAKE_GENERATOR={generator or '(not set)'}; Visual Studio: {have}",
-            "nox -s build",
             "set CMAKE_GENERATOR=  (and install the C++ workload of Visual Studio)",
             spared="it drives CMake itself, with Ninja",
         )
@@ -99,8 +117,7 @@ def _mangled(facts: Facts) -> Iterator[Finding]:
             yield warning(
                 f"scikit-build-core drops {' and '.join(dropped)} of CMAKE_ARGS",
                 f"CMAKE_ARGS={text}",
-                "pip install --config-settings=cmake.build-type=Debug …",
-                "nox -s build -- --build-type Debug",
+                f"{from_source(facts)} --config-settings=cmake.build-type=Debug",
                 spared="it has settings of its own for them",
             )
 
@@ -164,15 +181,15 @@ def _script(facts: Facts) -> Iterator[Finding]:
     if first is None or not first.is_script:
         return
     spared = "" if facts.config.cmake == "system" else "it uses the program itself, by its path"
-    fix = ("nox -s build", "PATH=/usr/bin:$PATH …  (put CMake's own folder before it)")
+    fix = f"PATH=/folder/of/the/real/cmake:$PATH {from_source(facts)}"
     if first.problem:
         what = f"the first cmake on PATH is a script of a Python that has no cmake: {first.path}"
-        yield fatal(what, first.problem, *fix, spared=spared)
+        yield fatal(what, first.problem, fix, spared=spared)
     else:
         yield warning(
             f"the first cmake on PATH is a script of one Python environment: {first.path}",
             "inside pip's isolated build environment it does not find its module",
-            *fix,
+            fix,
             spared=spared,
         )
 
@@ -195,9 +212,8 @@ def _one_file_twice(facts: Facts) -> Iterator[Finding]:
         yield warning(
             f"Make may generate onnx-ml.proto twice at once with {facts.jobs.jobs} jobs",
             "two targets depend on the same generated file; with makefiles each has its own rule",
-            "nox -s build",
-            f"MAX_JOBS=1 pip install --no-binary onnx onnx=={facts.config.onnx_version}",
-            "CMAKE_GENERATOR=Ninja pip install --no-binary onnx onnx",
+            from_source(facts, CMAKE_GENERATOR="Ninja"),
+            from_source(facts, MAX_JOBS="1"),
             spared="Ninja has one rule for each file",
         )
 
@@ -224,10 +240,12 @@ CHECKS = (
         identifier="cmake-policy-removed",
         title="An old ONNX asks for a CMake that no longer exists",
         symptoms=("Compatibility with CMake < 3.5 has been removed from CMake.",),
-        cause="ONNX up to 1.16.0 asks for CMake 3.1, and CMake 4 refuses that.",
+        cause="ONNX up to 1.16.0 asks for CMake 3.1, and the pybind11 that ONNX up to 1.16.2 "
+        "carries for "
+        "3.4; CMake 4 refuses both.",
         look="The release's CMakeLists.txt is known; CMake is asked for its version.",
         cure="-DCMAKE_POLICY_VERSION_MINIMUM=3.5 lets CMake 4 go on.",
-        examine=_policy,
+        examine=_policy_of_either,
         preflight=_policy,
     ),
     Check(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
+from build_tools.doctor.upstream_build import from_source
 from build_tools.durations import size
 from build_tools.jobs import PER_JOB_BYTES
 
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from build_tools.doctor.facts import Basics, Facts
+    from build_tools.doctor.basics import Basics
+    from build_tools.doctor.facts import Facts
 
 LARGEST_COMPILE = 712_000_000
 """Bytes at the peak of ONNX's largest translation unit (onnx/version_converter/convert.cc)."""
@@ -58,8 +60,7 @@ def _upstream_memory(facts: Facts) -> Iterator[Finding]:
             f"{host.cpus} compilers at once need more than the {size(host.memory_available)} that "
             "are free",
             f"{size(PER_JOB_BYTES)} each; upstream's build starts one per processor",
-            f"MAX_JOBS={fitting} CMAKE_BUILD_PARALLEL_LEVEL={fitting} "
-            "pip install --no-binary onnx onnx",
+            from_source(facts, MAX_JOBS=str(fitting), CMAKE_BUILD_PARALLEL_LEVEL=str(fitting)),
             spared=f"it starts {facts.jobs.jobs}",
         )
 
@@ -109,7 +110,6 @@ def _blanks(facts: Facts) -> Iterator[Finding]:
             yield warning(
                 f"the path of the {what} has a blank in it: {path}",
                 "commands that are not quoted end at it",
-                "nox -s build",
                 "move it to a folder without blanks",
                 spared="it quotes, and hands CMake its settings in a file",
             )
@@ -132,13 +132,11 @@ def _musl(facts: Facts) -> Iterator[Finding]:
         yield fatal(
             f"ONNX {version} calls stat64, which musl does not declare",
             "onnx/checker.cc",
-            f"CXXFLAGS=-Dstat64=stat pip install --no-binary onnx onnx=={version}",
-            "nox -s build -- --cmake-arg=-DCMAKE_CXX_FLAGS=-Dstat64=stat",
+            from_source(facts, CXXFLAGS="-Dstat64=stat"),
         )
     yield note(
         "this is musl: there are no wheels of ONNX for it on the package index",
         f"the Python that is built for says {_soabi(facts)}",
-        "nox -s build",
     )
 
 

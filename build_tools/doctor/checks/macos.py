@@ -29,7 +29,6 @@ def _slices(facts: Facts) -> Iterator[Finding]:
             yield fatal(
                 f"{taken.path} has no code for {', '.join(missing)}",
                 f"it is for {taken.machine}; the wheel is to be for {', '.join(sorted(wanted))}",
-                "nox -s build",
                 f"export ARCHFLAGS='-arch {facts.host.machine}'",
                 "cmake -DCMAKE_OSX_ARCHITECTURES='arm64;x86_64' …  (build that protobuf again)",
                 spared=_OWN,

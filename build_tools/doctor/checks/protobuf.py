@@ -10,17 +10,18 @@ from build_tools.binaries import FileKind
 from build_tools.config import Linkage
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
 from build_tools.doctor.packages import PROTOBUF, install
+from build_tools.doctor.upstream_build import from_source
 from build_tools.protobuf.choose import FIRST_WITH_ABSEIL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from build_tools.doctor.facts import Basics, Facts, LibraryFound, ProtobufFound
+    from build_tools.doctor.basics import Basics
+    from build_tools.doctor.facts import Facts, LibraryFound, ProtobufFound
 
 _OWN = "it builds a protobuf of its own, from pinned sources, and looks at no other"
-_USE_OURS = "nox -s build"
-_CUSTOM = "CMAKE_ARGS=-DONNX_BUILD_CUSTOM_PROTOBUF=ON pip install --no-binary onnx onnx"
+_CUSTOM, _SHARED = "-DONNX_BUILD_CUSTOM_PROTOBUF=ON", "-DONNX_USE_PROTOBUF_SHARED_LIBS"
 _NONE = "there is no protobuf on this machine"
 
 
@@ -50,14 +51,12 @@ def _not_pic(facts: Facts) -> Iterator[Finding]:
     taken = facts.taken_library
     for library in _one_of_each(facts):
         what = f"{library.path} is not position independent"
-        shared = "ONNX_USE_PROTOBUF_SHARED_LIBS=ON"
-        beside = f"CMAKE_ARGS=-D{shared} pip install --no-binary onnx onnx"
         if _is_ours(facts, library):
             yield fatal(what, library.not_pic, "nox -s build  (without --protobuf-root)")
         elif taken is not None and library.path.resolve() == taken.resolve():
             custom = facts.release is not None and facts.release.custom_protobuf_option
-            others = (_CUSTOM,) if custom else (beside,)
-            yield fatal(what, library.not_pic, _USE_OURS, *others, spared=_OWN)
+            helps = from_source(facts, _CUSTOM if custom else f"{_SHARED}=ON")
+            yield fatal(what, library.not_pic, helps, spared=_OWN)
         else:
             would = f"it would fail with --protobuf-root {_root_of(facts, library)}"
             yield note(f"{what}; it is not used, and {would}", library.not_pic)
@@ -85,9 +84,9 @@ def _mismatch(facts: Facts) -> Iterator[Finding]:
         if found is named:
             yield fatal(what, said, "nox -s build  (without --protobuf-root)")
         elif facts.taken_library is not None and found.has(facts.taken_library):
-            yield fatal(what, said, _USE_OURS, *_remove(found), spared=_OWN)
+            yield fatal(what, said, *_remove(facts, found), spared=_OWN)
         else:
-            yield note(what, said, *_remove(found))
+            yield note(what, said)
     yield from _winners_differ(facts)
 
 
@@ -104,9 +103,7 @@ def _winners_differ(facts: Facts) -> Iterator[Finding]:
         yield fatal(
             f"CMake takes protoc {one} and the headers of protobuf {other}",
             f"{finds.protoc} comes first on PATH, {finds.include_dir} among the headers",
-            _USE_OURS,
-            f"CMAKE_ARGS=-DProtobuf_PROTOC_EXECUTABLE={headers.root}/bin/protoc "
-            "pip install --no-binary onnx onnx",
+            from_source(facts, f"-DProtobuf_PROTOC_EXECUTABLE={headers.root}/bin/protoc"),
             spared=_OWN,
         )
 
@@ -120,9 +117,10 @@ def _versions(found: ProtobufFound) -> dict[str, str]:
     return {part: version for part, version in versions.items() if version}
 
 
-def _remove(found: ProtobufFound) -> tuple[str, ...]:
+def _remove(facts: Facts, found: ProtobufFound) -> tuple[str, ...]:
     package = found.owner.partition("package ")[2].partition(",")[0]
-    return (f"apt-get install --reinstall {package}",) if package else ()
+    again = f"install {package} again" if package else f"take {found.root} out of the search"
+    return (f"{again}, or: {from_source(facts, _CUSTOM)}",)
 
 
 def _several(facts: Facts) -> Iterator[Finding]:
@@ -138,14 +136,22 @@ def _several(facts: Facts) -> Iterator[Finding]:
         yield warning(
             f"CMake mixes {len(roots)} protobufs: {', '.join(sorted(map(str, roots)))}",
             said,
-            _USE_OURS,
-            "CMAKE_ARGS='-DProtobuf_PROTOC_EXECUTABLE=… -DProtobuf_INCLUDE_DIR=… "
-            "-DProtobuf_LIBRARY=…' pip install --no-binary onnx onnx  (all three from one folder)",
+            from_source(facts, *_all_of(next(found for found in owners.values() if found))),
             spared=_OWN,
         )
     elif len(facts.protobufs) > 1:
         said = "; ".join(f"{found.root} ({found.version or '?'})" for found in facts.protobufs)
         yield note(f"there are {len(facts.protobufs)} protobufs; see which one wins above", said)
+
+
+def _all_of(found: ProtobufFound) -> tuple[str, ...]:
+    """Return the settings that pin all parts to one folder."""
+    parts = {
+        "PROTOC_EXECUTABLE": found.protoc.path if found.protoc else None,
+        "INCLUDE_DIR": found.include_dir,
+        "LIBRARY": found.libraries[0].path if found.libraries else None,
+    }
+    return tuple(f"-DProtobuf_{name}={path}" for name, path in parts.items() if path)
 
 
 def _in_front(basics: Basics) -> Iterator[Finding]:
@@ -173,8 +179,7 @@ def _link_mode(facts: Facts) -> Iterator[Finding]:
         f"ONNX_USE_PROTOBUF_SHARED_LIBS={flag}, but what CMake links is {_article(taken)}",
         f"{taken.path} is by its content {_article(taken)}; CMake prints the option and links it "
         "all the same",
-        _USE_OURS,
-        f"CMAKE_ARGS=-DONNX_USE_PROTOBUF_SHARED_LIBS={real} pip install --no-binary onnx onnx",
+        from_source(facts, f"{_SHARED}={real}"),
         spared="it takes the setting from the file that is linked, and checks the result",
     )
 
@@ -217,10 +222,10 @@ def _missing(facts: Facts) -> Iterator[Finding]:
     commands = install(PROTOBUF, facts.package_manager)
     if not release.own_protobuf:
         what = f"ONNX {facts.config.onnx_version} never builds protobuf, and there is no usable one"
-        yield fatal(what, said, _USE_OURS, *commands, spared=_OWN)
+        yield fatal(what, said, *commands, spared=_OWN)
     elif len(missing) < len(parts):
         what = f"the protobuf of this machine is incomplete: no {' and no '.join(missing)}"
-        yield warning(what, said, _USE_OURS, *commands, spared=_OWN)
+        yield warning(what, said, *commands, spared=_OWN)
 
 
 def _named_is_unusable(facts: Facts) -> Iterator[Finding]:
@@ -250,8 +255,7 @@ def _needs_newer_standard(facts: Facts) -> Iterator[Finding]:
             f"ONNX {facts.config.onnx_version} compiles as C++{release.cxx_standard}, whatever "
             f"CMAKE_CXX_STANDARD says, and the headers of protobuf {taken.version} need C++17",
             f"{taken.root} is what CMake finds",
-            _USE_OURS,
-            "CMAKE_ARGS=-DCMAKE_DISABLE_FIND_PACKAGE_Protobuf=ON …  (and a protobuf before 22)",
+            from_source(facts, CMAKE_PREFIX_PATH="/folder/of/a/protobuf/before/22"),
             spared=_OWN,
         )
 
@@ -270,10 +274,8 @@ def _cannot_run(facts: Facts) -> Iterator[Finding]:
         if protoc is None or not protoc.problem:
             continue
         what = f"protoc does not run on this machine: {protoc.path}"
-        fix = (
-            _USE_OURS,
-            "CMAKE_ARGS=-DONNX_CUSTOM_PROTOC_EXECUTABLE=/path/to/a/protoc/of/this/machine …",
-        )
+        other = "-DONNX_CUSTOM_PROTOC_EXECUTABLE=/a/protoc/of/this/machine"
+        fix = (from_source(facts, other),)
         if found is named:
             yield fatal(what, protoc.problem, "nox -s build  (without --protobuf-root)")
         elif finds is not None and finds.protoc == protoc.path:
@@ -294,7 +296,7 @@ def _loader(facts: Facts) -> Iterator[Finding]:
     yield fatal(
         f"the loader will not find {library.path.name}",
         f"{folder} is none of the {len(known)} folders that it looks into by itself",
-        *(("nox -s build  (without --no-repair)",) if not facts.upstream else (_USE_OURS,)),
+        *(() if facts.upstream else ("nox -s build  (without --no-repair)",)),
         f"export LD_LIBRARY_PATH={folder}",
         "auditwheel repair onnx-*.whl",
         spared="its wheel carries a copy of the library" if repaired else "",

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
 from build_tools.doctor.packages import PYTHON_HEADERS, install
+from build_tools.doctor.upstream_build import from_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from build_tools.doctor.facts import Basics, Facts
+    from build_tools.doctor.basics import Basics
+    from build_tools.doctor.facts import Facts
 
 _NO_TARGET = "no Python answers"
 
@@ -49,8 +51,9 @@ def _others(facts: Facts) -> Iterator[Finding]:
         yield warning(
             f"CMake may take another Python than {target.path} ({target.version})",
             said,
-            "nox -s build",
-            f"CMAKE_ARGS=-DPython3_EXECUTABLE={target.path} pip install --no-binary onnx onnx",
+            from_source(
+                facts, f"-DPython3_EXECUTABLE={target.path}", f"-DPython_EXECUTABLE={target.path}"
+            ),
             spared="it names the interpreter to CMake by every name that there is",
         )
 
@@ -74,15 +77,12 @@ def _install(basics: Basics, version: str) -> tuple[str, ...]:
 def _distutils(facts: Facts) -> Iterator[Finding]:
     target, release = facts.target, facts.release
     assert target is not None
-    if release is None or release.driver != "setup.py" or not release.standard_is_forced:
-        return
-    if target.has_distutils:
+    if release is None or not release.imports_distutils or target.has_distutils:
         return
     yield fatal(
         f"setup.py of ONNX {facts.config.onnx_version} imports distutils, and {target.path} has "
         f"none",
         f"import distutils fails in Python {target.version}; only setuptools could stand in",
-        "nox -s build",
         f"{target.path} -m pip install setuptools",
         spared="it does not run setup.py",
     )
@@ -100,8 +100,6 @@ def _no_wheel(facts: Facts) -> Iterator[Finding]:
             f"pip install onnx=={version} would compile: there is no wheel for {why}",
             f"ONNX {version} has wheels for {', '.join(release.wheels)} on manylinux (x86_64, "
             f"aarch64), macOS and Windows; this is {target.abi} on {host.system} {host.machine}",
-            "nox -s build",
-            f"pip download --only-binary onnx onnx  (with a Python of {', '.join(release.wheels)})",
         )
 
 
@@ -141,8 +139,7 @@ def _free_threaded(facts: Facts) -> Iterator[Finding]:
             f"{target.path} is free-threaded ({target.abi}), and wheels of the stable ABI do not "
             f"fit",
             f"ONNX {facts.config.onnx_version} has {', '.join(release.wheels)}",
-            f"nox -s build  (started by {target.path})",
-            f"pip install onnx  (with one of {', '.join(release.wheels)})",
+            f"pip install onnx  (with a Python of {', '.join(release.wheels)})",
         )
     elif not fits(target.abi, release.wheels):
         yield warning(

@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 from build_tools.config import Linkage
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
 from build_tools.doctor.releases import python_protobuf_of
+from build_tools.doctor.upstream_build import from_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +51,7 @@ def _clash(facts: Facts) -> Iterator[Finding]:
             f"the wheel of ONNX {facts.config.onnx_version} exports thousands of names, and "
             f"{', '.join(_carriers(facts))} in this environment may take them for their own",
             "since 1.19 it is linked without --exclude-libs,ALL",
-            "nox -s build",
-            "LDFLAGS=-Wl,--exclude-libs,ALL pip install --no-binary onnx onnx",
+            from_source(facts, LDFLAGS="-Wl,--exclude-libs,ALL"),
             spared="its wheel exports one name, PyInit__core",
         )
 
@@ -85,8 +85,7 @@ def _descriptors(facts: Facts) -> Iterator[Finding]:
             if others
             else ""
         ),
-        "nox -s build",
-        f"CMAKE_ARGS=-D{_LITE}=ON pip install --no-binary onnx onnx",
+        from_source(facts, f"-D{_LITE}=ON"),
         spared="it links the lite run time, which has no registry",
     )
 
@@ -105,7 +104,6 @@ def _gencode(facts: Facts) -> Iterator[Finding]:
             f"{facts.target.site_packages} has protobuf {installed.version}; the code would be of "
             f"{generated}",
             f"{facts.target.path} -m pip install 'protobuf>={generated}'",
-            "nox -s build",
             spared=_OUR_OWN,
         )
 

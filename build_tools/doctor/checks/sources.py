@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
+from build_tools.doctor.releases import ENGINE_SINCE, older
+from build_tools.doctor.upstream_build import from_source
 from build_tools.errors import PinError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from build_tools.doctor.facts import Basics, Facts, Source
+    from build_tools.doctor.basics import Basics, Source
+    from build_tools.doctor.facts import Facts
 
 
 def _not_pinned(basics: Basics) -> Iterator[Finding]:
@@ -27,6 +30,18 @@ def _not_pinned(basics: Basics) -> Iterator[Finding]:
 def _pins(facts: Facts) -> Iterator[Finding]:
     if not facts.upstream:
         yield from _not_pinned(facts)
+
+
+def _too_old(basics: Basics) -> Iterator[Finding]:
+    version = basics.config.onnx_version
+    if basics.upstream or not older(version, ENGINE_SINCE):
+        return
+    yield fatal(
+        f"the engine cannot be compiled with ONNX {version}: it needs {ENGINE_SINCE} or later",
+        "cpp/io uses names of ONNX that this release does not have",
+        "nox -s build  (without --onnx-version)",
+        f"nox -s doctor -- --upstream --onnx-version {version}  (for upstream's own wheel)",
+    )
 
 
 def _missing(basics: Basics) -> tuple[Source, ...]:
@@ -88,8 +103,7 @@ def _upstream_fetches(facts: Facts) -> Iterator[Finding]:
         yield warning(
             f"the build of ONNX {facts.config.onnx_version} fetches {' and '.join(fetched)}",
             "; ".join(f"{entry.name}: {entry.problem}" for entry in facts.reaches if entry.problem),
-            "nox -s build",
-            "CMAKE_ARGS=-DFETCHCONTENT_SOURCE_DIR_PROTOBUF=/path …",
+            from_source(facts, "-DFETCHCONTENT_SOURCE_DIR_PROTOBUF=/an/unpacked/protobuf"),
         )
 
 
@@ -101,7 +115,6 @@ def _submodules(facts: Facts) -> Iterator[Finding]:
                 "the folders are there and empty, as in an archive or in a clone without "
                 "--recursive",
                 f"git -C {tree.path} submodule update --init --recursive",
-                "nox -s build",
                 spared="it builds ONNX from a source distribution, which is whole",
             )
 
@@ -116,6 +129,21 @@ CHECKS = (
         cure="The releases that there are are named, before anything is compiled.",
         examine=_pins,
         preflight=_not_pinned,
+    ),
+    Check(
+        identifier="release-too-old",
+        title="The engine needs a newer ONNX",
+        symptoms=(
+            "cpp/io/import_tensor.cc: error: 'FLOAT6E2M3' is not a member of 'onnx::TensorProto'",
+            "cpp/io/inference.cc: error: 'bool …::hasOutput(size_t)' marked 'override', but does "
+            "not "
+            "override",
+        ),
+        cause="The engine is written for the C++ interface of recent releases.",
+        look="The release that is asked for is compared with the oldest that the engine has.",
+        cure="The default release fits. Old releases can be loaded as models, whatever is linked.",
+        examine=_too_old,
+        preflight=_too_old,
     ),
     Check(
         identifier="sources-unreachable",

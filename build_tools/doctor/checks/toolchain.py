@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
 from build_tools.doctor.packages import ABSEIL, COMPILER, install
 from build_tools.doctor.releases import known_bad
+from build_tools.doctor.upstream_build import from_source
 from build_tools.probes import CxxRuntime
 from build_tools.toolchain.model import Assessed, Family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from build_tools.doctor.facts import Basics, Facts
+    from build_tools.doctor.basics import Basics
+    from build_tools.doctor.facts import Facts
 
-_USE_OURS = "nox -s build"
 _OWN = "it builds protobuf with the compiler that builds everything else"
 
 
@@ -54,8 +55,7 @@ def _known_bad(facts: Facts) -> Iterator[Finding]:
         yield warning(
             f"ONNX {version} is known not to compile with {compiler[0]} {compiler[1]}: {entry.why}",
             f"{entry.reported}: {entry.symptom}",
-            *((f"CXXFLAGS='{entry.flags}' pip install --no-binary onnx onnx=={version}",)),
-            *((_USE_OURS,) if entry.only_own_protobuf else ()),
+            from_source(facts, CXXFLAGS=entry.flags),
             spared="it builds another release of protobuf" if entry.only_own_protobuf else "",
         )
 
@@ -99,8 +99,8 @@ def _libraries_differ(facts: Facts) -> Iterator[Finding]:
         )
         said = f"the names in {library.path.name} are those of {library.runtime.value}"
         if facts.taken_library == library.path:
-            old = "CXXFLAGS=-D_GLIBCXX_USE_CXX11_ABI=0 …  (for the ABI before C++11)"
-            yield fatal(what, said, _USE_OURS, old, spared=_OWN)
+            own = from_source(facts, "-DONNX_BUILD_CUSTOM_PROTOBUF=ON")
+            yield fatal(what, said, own, spared=_OWN)
         else:
             yield note(f"{what}; it is not used", said)
 
@@ -115,7 +115,6 @@ def _abseil(facts: Facts) -> Iterator[Finding]:
         yield fatal(
             f"{taken.path} refers to abseil {taken.abseil}, which is not installed",
             have or "no include/absl in any folder that was searched",
-            _USE_OURS,
             *install(ABSEIL, facts.package_manager),
             spared="its protobuf needs no abseil",
         )
@@ -126,8 +125,7 @@ def _abseil(facts: Facts) -> Iterator[Finding]:
             f"{taken.path} was built with {taken.string_view}::string_view, and abseil's headers "
             f"in {beside.root} say {beside.string_view}::string_view",
             "ABSL_OPTION_USE_STD_STRING_VIEW follows from the C++ standard that each was built as",
-            _USE_OURS,
-            "build abseil, protobuf and ONNX with one CMAKE_CXX_STANDARD, 17",
+            from_source(facts, "-DONNX_BUILD_CUSTOM_PROTOBUF=ON"),
             spared="its protobuf needs no abseil",
         )
 

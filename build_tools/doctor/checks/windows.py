@@ -58,7 +58,6 @@ def _run_time(facts: Facts) -> Iterator[Finding]:
             f"{taken.path} was compiled for {taken.msvc_runtime}, and ONNX is compiled for "
             f"{wanted}",
             "the RuntimeLibrary that the library asks the linker to compare",
-            "nox -s build",
             "cmake -Dprotobuf_MSVC_STATIC_RUNTIME=OFF …  (build that protobuf again)",
             spared=_OWN,
         )
@@ -79,10 +78,16 @@ def _debug(facts: Facts) -> Iterator[Finding]:
                 f"{taken.path} is for {'Debug' if marked else 'Release'}, and the build type is "
                 f"{facts.config.build_type}",
                 taken.msvc_runtime or f"the name {taken.path.name}",
-                "nox -s build",
                 f"nox -s build -- --build-type {'Debug' if marked else 'Release'}",
                 spared=_OWN,
             )
+    target = facts.target
+    if target is not None and target.is_debug and not is_debug:
+        yield fatal(
+            f"{target.path} is a debug build, and the build type is {facts.config.build_type}",
+            "it asks the linker for python3xx_d.lib, and for the debug run time",
+            "nox -s build -- --build-type Debug",
+        )
     for tree in facts.source_trees:
         if tree.stale_debug is not None:
             yield warning(
@@ -136,7 +141,7 @@ def _has_windows_facts(facts: Facts) -> str:
 
 def _no_library(facts: Facts) -> str:
     return _only_windows(facts) or (
-        "" if _taken(facts) or facts.source_trees else "no protobuf of this machine would be linked"
+        "" if _taken(facts) else "no protobuf of this machine would be linked"
     )
 
 
@@ -183,7 +188,7 @@ CHECKS = (
         look="The directives in the .lib and its name; Debug folders of earlier builds.",
         cure="Every build type has a folder and a protobuf of its own.",
         examine=_debug,
-        applies=_no_library,
+        applies=_only_windows,
     ),
     Check(
         identifier="msvc-runtime-too-old",

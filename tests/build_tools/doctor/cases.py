@@ -17,6 +17,7 @@ import pytest
 from build_tools.binaries import FileKind
 from build_tools.config import BuildConfig, Linkage
 from build_tools.doctor import protobufs
+from build_tools.doctor.basics import Source
 from build_tools.doctor.checks import CHECKS
 from build_tools.doctor.cmake_finds import cmake_finds
 from build_tools.doctor.facts import (
@@ -26,7 +27,6 @@ from build_tools.doctor.facts import (
     Program,
     ProtobufFound,
     PythonFound,
-    Source,
 )
 from build_tools.doctor.model import Severity, diagnose
 from build_tools.jobs import plan_jobs

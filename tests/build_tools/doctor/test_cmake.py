@@ -35,7 +35,7 @@ from tests.build_tools.support import make_host, script
 
 
 def test_cmake_policy_removed(tmp_path):
-    facts = make_facts("--onnx-version", "1.16.0", tools=real_tools())
+    facts = upstream(make_facts("--onnx-version", "1.16.0", tools=real_tools()))
     finding = only("cmake-policy-removed", facts)
     assert finding.severity is FATAL
     assert "3.1" in finding.what
@@ -58,8 +58,20 @@ def test_cmake_policy_removed(tmp_path):
     [("1.13.1", "4.0.0", 1), ("1.13.1", "3.31.2", 0), ("1.16.1", "4.4.4", 0), ("1.12.0", "4.0", 0)],
 )
 def test_the_policy_by_release_and_cmake(release, version, count):
+    """Ours: the release without the pybind11 that it carries."""
     tools = replace(TOOLS, cmake_version=version)
     facts = make_facts("--onnx-version", release, tools=tools)
+    assert len(findings("cmake-policy-removed", facts)) == count
+
+
+@pytest.mark.parametrize(
+    ("release", "version", "count"),
+    [("1.16.2", "4.0.0", 1), ("1.17.0", "4.0.0", 0), ("1.16.2", "3.31.2", 0), ("1.20.0", "4.1", 0)],
+)
+def test_the_policy_of_upstreams_build(release, version, count):
+    """The first CMake on PATH, and the pybind11 that the release carries."""
+    program = Program(name="cmake", path=Path("/usr/bin/cmake"), version=version, origin="PATH")
+    facts = upstream(make_facts("--onnx-version", release, programs=(program,)))
     assert len(findings("cmake-policy-removed", facts)) == count
 
 

@@ -69,7 +69,7 @@ def shown(*arguments: str, environ: dict[str, str] | None = None) -> subprocess.
 
 
 def test_everything_for_a_person():
-    said = shown("--verbose", "--offline")
+    said = shown("--offline")
     text = said.stdout.decode()
     assert said.returncode in (0, 1), said.stderr
     for words in ("Compilers", "Pythons", "Machine", "What nox -s build would use", "C++17"):
@@ -213,7 +213,7 @@ def test_the_report_shows_commands_as_they_are_typed(capsys):
 
     facts = make_facts(host={"process_memory": 1000}, package_manager="apt")
     facts = replace(facts, toolchain=None)
-    Console(width=100).print(report(facts, diagnose(CHECKS, facts), verbose=False))
+    Console(width=100).print(report(facts, diagnose(CHECKS, facts)))
     shown = capsys.readouterr().out
     assert "ulimit -v unlimited" in shown
     assert "nox -s build will fail" in shown

@@ -193,7 +193,7 @@ class TestShadow:
     def test_by_way_of_pythonpath(self, tree, tmp_path):
         host = make_host(environ={"PYTHONPATH": str(tree)})
         found = tuple(trees.source_trees(host, tmp_path))
-        finding = only("source-tree-shadows", make_facts(source_trees=found))
+        finding = only("source-tree-shadows", upstream(make_facts(source_trees=found)))
         assert "unset PYTHONPATH" in finding.fix
 
     def test_this_repository_shadows_nothing(self):

@@ -9,7 +9,8 @@ import pytest
 
 from build_tools.config import BuildConfig
 from build_tools.doctor import basics, reach, trees
-from build_tools.doctor.facts import Reach, Source
+from build_tools.doctor.basics import Source
+from build_tools.doctor.facts import Reach
 from build_tools.errors import OfflineError, PinError
 from build_tools.fetch import resolve as fetch
 from build_tools.pins import load_pins
@@ -17,6 +18,7 @@ from build_tools.sources import resolve
 from tests.build_tools.doctor.cases import (
     FATAL,
     NOTE,
+    ROOT,
     WARNING,
     cmake,
     findings,
@@ -40,16 +42,26 @@ def needed(*arguments: str | Path):
 
 
 def test_release_not_pinned(tmp_path):
-    missing = needed("--onnx-version", "1.16.0")
+    missing = needed("--onnx-version", "1.99.0")
     assert isinstance(missing, PinError)
-    facts = make_facts("--onnx-version", "1.16.0", sources=missing)
+    facts = make_facts("--onnx-version", "1.99.0", sources=missing)
     finding = only("release-not-pinned", facts)
     assert finding.severity is FATAL
     assert "1.23.2" in finding.evidence
     assert findings("release-not-pinned", upstream(facts)) == ()
-    site = make_site(tmp_path, "--onnx-version", "1.16.0")
-    with pytest.raises(PinError, match=r"onnx 1\.16\.0 is not pinned"):
-        fetch(site.pins, "onnx", site.fetcher, "1.16.0")
+    site = make_site(tmp_path, "--onnx-version", "1.99.0")
+    with pytest.raises(PinError, match=r"onnx 1\.99\.0 is not pinned"):
+        fetch(site.pins, "onnx", site.fetcher, "1.99.0")
+
+
+def test_release_too_old():
+    """1.17 is pinned, for upstream's own wheel; the engine cannot be compiled with it."""
+    facts = make_facts("--onnx-version", "1.17.0")
+    assert only("release-too-old", facts).severity is FATAL
+    assert findings("release-too-old", upstream(facts)) == ()
+    assert findings("release-too-old", make_facts()) == ()
+    needs = (ROOT / "cpp/io/import_tensor.cc").read_text(encoding="utf-8")
+    assert "FLOAT6E2M3" in needs, "is it still true that old releases cannot be used?"
 
 
 class TestUnreachable:
