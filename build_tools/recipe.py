@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from build_tools.tools import Tools
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-_FLAG_VARIABLES = ("CPPFLAGS", "CXXFLAGS", "LDFLAGS")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,14 +91,15 @@ class Site:
     def bench(self) -> Bench:
         """Return the bench that probes are made on: the compiler with the environment's flags."""
         chain, flags = self.toolchain, dict(self.toolchain.flags)
-        words = [word for name in _FLAG_VARIABLES for word in shlex.split(flags.get(name, ""))]
+        dialect = traits_of(chain.compiler.family).dialect
+        words = [word for name in dialect.compiling for word in shlex.split(flags.get(name, ""))]
         return Bench(
             cxx=chain.compiler.cxx,
             runner=self.context.runner,
             system=self.target.system,
             environment=self.context.host.environ,
             flags=(*chain.compiler.cxx_arguments, *chain.setting_flags, *words),
-            dialect=traits_of(chain.compiler.family).dialect,
+            dialect=dialect,
             runtime=msvc_runtime(self.runtime.flag) if self.runtime else None,
             processors=chain.processors,
         )

@@ -25,6 +25,9 @@ class Dialect(Protocol):
     variables: tuple[str, ...]
     """Variables of the environment that the driver itself reads as flags."""
 
+    compiling: tuple[str, ...]
+    """Variables of the environment whose flags may stand anywhere in a command."""
+
     def standard(self, name: str) -> tuple[str, ...]:
         """Return what asks for a standard ("c++17") and makes exceptions and __cplusplus normal."""
 
@@ -61,6 +64,7 @@ class GnuDialect:
     """The words of GCC and Clang."""
 
     variables: tuple[str, ...] = ()
+    compiling: tuple[str, ...] = ("CPPFLAGS", "CXXFLAGS", "LDFLAGS")
 
     def standard(self, name: str) -> tuple[str, ...]:
         """Return what asks for a standard."""
@@ -111,6 +115,7 @@ class MsvcDialect:
     """The words of Microsoft's cl, which clang-cl understands, too."""
 
     variables: tuple[str, ...] = ("CL", "_CL_", "LINK", "_LINK_")
+    compiling: tuple[str, ...] = ("CPPFLAGS", "CXXFLAGS")
 
     def standard(self, name: str) -> tuple[str, ...]:
         """Return what asks for a standard, and for the exceptions and __cplusplus of all others."""

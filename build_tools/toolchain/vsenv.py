@@ -378,7 +378,7 @@ def _take(choice: Pick, prompt: Prompt, host: Host, runner: Runner, record: Reco
         environ = capture(choice.instance, host, runner)
     for other in choice.rejected:
         record.decide("Visual Studio not taken", *_halves(other), "vswhere")
-    argument = vcvarsall_argument(host)
+    argument, wanted = vcvarsall_argument(host), architecture(host)
     record.decide(
         "Visual Studio",
         str(choice.instance),
@@ -386,9 +386,9 @@ def _take(choice: Pick, prompt: Prompt, host: Host, runner: Runner, record: Reco
         "vswhere",
     )
     if prompt.kind is not PromptKind.NONE:
+        why = "--generator is of another release" if prompt.fits else f"Python is {wanted}"
         record.warn(
-            f"this is a {prompt}; Python is {architecture(host)}, so the environment of "
-            f"{choice.instance} for {argument} is used instead"
+            f"this is a {prompt}; {why}, so the environment of {choice.instance} is used instead"
         )
     return replace(host, environ=environ)
 
@@ -409,7 +409,7 @@ def _require_none_needed(prompt: Prompt, generator: Generator, choice: Pick, hos
     if prompt.kind is PromptKind.NONE and generator.major is None:
         return
     what = f"this is a {prompt}, and Python is {wanted}"
-    if generator.major is not None and prompt.kind in {PromptKind.NONE, PromptKind.NATIVE}:
+    if generator.major is not None and (prompt.fits or prompt.kind is PromptKind.NONE):
         what = f"there is no installation of Visual Studio for --generator {generator.name!r}"
     raise ToolchainError(
         what,
