@@ -17,9 +17,11 @@ from build_tools.audit import (
     prove_machine,
     prove_platform_tag,
     prove_protobuf_linkage,
+    prove_python,
     prove_search_path,
     prove_self_contained,
     prove_system,
+    prove_target,
 )
 from build_tools.binaries import DynamicFacts
 from build_tools.config import Linkage
@@ -29,7 +31,7 @@ from build_tools.matrix import load_matrix
 from build_tools.process import SystemRunner
 from build_tools.record import Record
 from build_tools.target import native_target
-from build_tools.wheel_file import WheelBinary
+from build_tools.wheel_file import WheelBinary, WheelFile
 from tests.build_tools.support import RecordedRunner, has, make_host, said
 from tests.build_tools.wheels import MODULE, extension, needs_c_compiler, write_wheel
 
@@ -265,6 +267,34 @@ def test_outside_linux_only_the_system_may_be_needed(target, needed, oldest, ok)
     module = binary(needed=needed, oldest_system=oldest)
     proof = prove_system([module], crossed(target))
     assert proof.ok is ok, proof
+
+
+@pytest.mark.parametrize(
+    ("claimed", "ok"),
+    [
+        (("manylinux2014_aarch64", "manylinux_2_17_aarch64"), True),
+        (("manylinux_2_28_aarch64",), False),
+        (("linux_aarch64",), False),
+    ],
+)
+def test_a_wheel_must_earn_the_tag_of_its_target(claimed, ok):
+    assert prove_target(claimed, crossed("manylinux2014_aarch64")).ok is ok
+
+
+@pytest.mark.parametrize(
+    ("name", "needed", "ok"),
+    [
+        ("toy/_core.cp313-win_amd64.pyd", ("python313.dll", "KERNEL32.dll"), True),
+        ("toy/_core.cp313-win_amd64.pyd", ("python312.dll", "KERNEL32.dll"), False),
+        ("toy/_core.cp313-win_amd64.pyd", ("python3.dll",), False),
+        ("toy/_core.cp312-win_amd64.pyd", ("python313.dll",), False),
+        ("toy/_core.pyd", ("python313.dll",), False),
+    ],
+)
+def test_a_module_is_one_that_its_python_imports(tmp_path, name, needed, ok):
+    path = write_wheel(tmp_path, {name: b""}, tag="cp313-cp313-win_amd64")
+    module = binary(member=name, needed=needed)
+    assert prove_python(WheelFile.open(path), [module], crossed("win_amd64")).ok is ok
 
 
 def test_a_binary_for_another_processor_is_found():
