@@ -146,9 +146,11 @@ def _prove(
         yield prove_machine(binaries, expected.target)
     yield from prove_platform(wheel.platforms, binaries, repaired=expected.repaired)
     if not expected.target.is_native:
+        yield prove_target(wheel.platforms, expected.target)
         yield prove_python(wheel, modules, expected.target)
-    named = wheel.mentions([str(folder) for folder in expected.foreign_folders])
-    yield _all_true("it names no folder of the building machine", named, _members(wheel))
+    if expected.foreign_folders:
+        named = wheel.mentions([str(folder) for folder in expected.foreign_folders])
+        yield _all_true("it names no folder of the building machine", named, _members(wheel))
     yield prove_content(
         wheel.members, wheel.dist_info, expected.package, any_content=expected.any_content
     )
@@ -230,15 +232,27 @@ def prove_machine(binaries: Iterable[WheelBinary], target: Target) -> Proof:
     )
 
 
+def prove_target(claimed: tuple[str, ...], target: Target) -> Proof:
+    """It has earned the tag that it was built for, and not only a narrower or another one."""
+    return Proof(
+        claim=f"its platform tag is that of the target, {target}",
+        evidence=".".join(claimed),
+        ok=target.name in claimed,
+    )
+
+
 def prove_python(wheel: WheelFile, modules: Iterable[WheelBinary], target: Target) -> Proof:
     """The extension's file name is what that Python on that system looks for."""
     (interpreter,) = {tag.interpreter for tag in wheel.tags}
     suffix = target.extension_suffix(f"3.{interpreter.removeprefix('cp3')}")
     names = [module.member for module in modules]
+    needed = {name.lower() for module in modules for name in module.dynamic.needed}
+    pythons = sorted(name for name in needed if name.startswith("python"))
+    own = [f"python{interpreter.removeprefix('cp')}.dll"] if target.system == "windows" else []
     return Proof(
         claim=f"its module is one that {interpreter} on {target} imports",
-        evidence=", ".join(names),
-        ok=bool(names) and all(name.endswith(suffix) for name in names),
+        evidence=", ".join([*names, *pythons]),
+        ok=bool(names) and all(name.endswith(suffix) for name in names) and pythons == own,
     )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from build_tools import report
 from build_tools.audit import Audit, Expectation, audit, examine, require
+from build_tools.config import Linkage
 from build_tools.console import show
 from build_tools.doctor.preflight import preflight
 from build_tools.fetch import Fetcher
@@ -219,17 +220,19 @@ def _try(final: Path, model: Path, prepared: Prepared) -> dict[str, Any]:
 
 
 def _expectation(prepared: Prepared, *, repaired: bool) -> Expectation:
-    site = prepared.site
+    site, shared = prepared.site, prepared.protobuf.linkage is Linkage.SHARED
+    folders = (
+        site.repository,
+        prepared.config.build_dir.absolute(),
+        prepared.config.cache_dir.absolute(),
+    )
     return Expectation(
         package=PACKAGE,
         protobuf=prepared.protobuf.linkage,
         repaired=repaired,
         target=site.target,
-        foreign_folders=(
-            site.repository,
-            prepared.config.build_dir.absolute(),
-            prepared.config.cache_dir.absolute(),
-        ),
+        # A module that is not repaired finds its shared protobuf where this machine has it.
+        foreign_folders=() if shared else folders,
     )
 
 

@@ -92,7 +92,16 @@ class Matrix:
             if wanted not in self.pythons:
                 raise self._unknown("Python", wanted, self.pythons)
         chosen = (row for row in self.rows if not targets or row.target.name in targets)
-        return tuple(_narrowed(row, pythons) for row in chosen)
+        rows = tuple(row for row in (_narrowed(row, pythons) for row in chosen) if row.pythons)
+        if not rows:
+            raise ConfigError(
+                f"none of {', '.join(targets)} is built for Python {', '.join(pythons)}",
+                looked=[
+                    f"{self.path}: {row.target} has {', '.join(row.pythons)}" for row in self.rows
+                ],
+                fix="ask for another Python, or add it to the target's pythons",
+            )
+        return rows
 
     def _unknown(self, what: str, wanted: str, known: Sequence[str]) -> ConfigError:
         return ConfigError(

@@ -79,6 +79,7 @@ def provide_onnx(site: Site, protobuf: ProtobufInstall) -> OnnxInstall:
             # CMake must not pick an interpreter of its own: it only runs ONNX's proto generator.
             "Python3_EXECUTABLE": site.context.host.python.executable,
             "Python_EXECUTABLE": site.context.host.python.executable,
+            **({} if site.target.joins_files else {"ONNX_USE_UNITY_BUILD": False}),
         },
         modules=_RECIPE_MODULES,
         arguments=cmake_arguments(site.config, "ONNXFORGE_PROTOBUF_PREFIX"),

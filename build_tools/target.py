@@ -50,6 +50,14 @@ class Target:
         return not self.zig
 
     @property
+    def joins_files(self) -> bool:
+        """Whether related files may be compiled together.
+
+        The headers of Windows define names of protobuf and ONNX as macros, for all that follows.
+        """
+        return self.system != "windows"
+
+    @property
     def cmake_system(self) -> str:
         """What CMake calls the system."""
         return _CMAKE_SYSTEMS[self.system]

@@ -72,7 +72,11 @@ def provide_protobuf_across(site: Site, builders: ProtobufInstall) -> ProtobufIn
         name="protobuf",
         source=source,
         variant=str(Linkage.STATIC),
-        settings={"BUILD_SHARED_LIBS": False, "PROTOBUF_PROTOC": builders.protoc},
+        settings={
+            "BUILD_SHARED_LIBS": False,
+            "PROTOBUF_PROTOC": builders.protoc,
+            "PROTOBUF_UNITY": site.target.joins_files,
+        },
         modules=_RECIPE_MODULES,
         arguments=cmake_arguments(site.config, "ONNX", "Protobuf_", "protobuf_"),
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 # With one of these nothing is linked.
-_NO_LINK = frozenset({"-c", "-S", "-E", "-M", "-MM", "-fsyntax-only", "-dM", "--version", "-v"})
+_NO_LINK = frozenset({"-c", "-S", "-E", "-M", "-MM", "-fsyntax-only", "-dM", "--version"})
 _QUESTIONS = ("-print-", "--print-", "-dump", "--help")
 
 
@@ -48,13 +48,26 @@ def translate(arguments: list[str], facts: dict[str, Any]) -> list[str]:
     runtime = ["-O2", "-s"] if is_link(arguments) else []
     # ONNX writes <Windows.h>, and zig's header is <windows.h>: on Linux that makes a difference.
     headers = ["-isystem", f"{facts['folder']}/headers"] if facts["system"] == "windows" else []
-    return ["-target", facts["target"], *facts["flags"], *headers, *runtime, *arguments]
+    target = bare(facts["target"]) if is_question(arguments) else facts["target"]
+    return ["-target", target, *facts["flags"], *headers, *runtime, *arguments]
 
 
 def is_link(arguments: list[str]) -> bool:
     """Say whether a call ends in a program or a shared object."""
-    asks = any(argument.startswith(_QUESTIONS) for argument in arguments)
-    return bool(arguments) and not asks and _NO_LINK.isdisjoint(arguments)
+    # CMake finds out about a compiler by links with -v; by itself that is a question.
+    if arguments in ([], ["-v"]) or is_question(arguments):
+        return False
+    return _NO_LINK.isdisjoint(arguments)
+
+
+def is_question(arguments: list[str]) -> bool:
+    """Say whether a call only asks the driver about itself."""
+    return any(argument.startswith(_QUESTIONS) for argument in arguments)
+
+
+def bare(target: str) -> str:
+    """Return a target without the version of its system: Clang, where questions go, has none."""
+    return re.sub(r"(?<=[a-z])\.[\d.]+$", "", target)
 
 
 def makes_library(arguments: list[str]) -> bool:

@@ -72,7 +72,9 @@ def test_what_is_asked_for_is_selected(written):
     matrix = load_matrix(written(RIGHT))
     (row,) = matrix.select(["manylinux2014_aarch64"], ["3.13"])
     assert (row.target.name, row.pythons) == ("manylinux2014_aarch64", ("3.13",))
-    assert [row.pythons for row in matrix.select([], ["3.10"])] == [("3.10",), ()]
+    assert [row.pythons for row in matrix.select([], ["3.10"])] == [("3.10",)]
+    with pytest.raises(ConfigError, match=r"none of win_amd64 is built for Python 3\.10"):
+        matrix.select(["win_amd64"], ["3.10"])
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ def target(name):
         (["-E", "-dM", "-"], False),
         (["-dumpmachine"], False),
         (["--version"], False),
+        (["-v"], False),
+        (["-v", "abi.o", "-o", "abi"], True),
         (["-print-search-dirs"], False),
         ([], False),
     ],
@@ -48,6 +50,20 @@ def test_every_link_asks_for_one_flavour_of_the_runtime():
     assert linked == ["-target", "x-linux-gnu", "-g0", "-O2", "-s", "a.o", "-o", "a"]
     compiled = zig_driver.translate(["-c", "a.cc"], facts())
     assert compiled == ["-target", "x-linux-gnu", "-g0", "-c", "a.cc"]
+
+
+@pytest.mark.parametrize(
+    ("target", "bare"),
+    [
+        ("x86_64-linux-gnu.2.17", "x86_64-linux-gnu"),
+        ("aarch64-macos.11.0", "aarch64-macos"),
+        ("x86_64-linux-musl", "x86_64-linux-musl"),
+    ],
+)
+def test_a_question_goes_to_clang_without_the_systems_version(target, bare):
+    words = zig_driver.translate(["-dumpversion"], facts(target=target))
+    assert words[:2] == ["-target", bare]
+    assert zig_driver.translate(["-c", "a.cc"], facts(target=target))[1] == target
 
 
 def test_windows_has_a_header_with_a_capital_letter():
