@@ -17,6 +17,7 @@ from build_tools.context import Context
 from build_tools.process import SystemRunner
 from build_tools.record import Record
 from build_tools.repair import repair
+from build_tools.target import Target
 from build_tools.wheel_file import WheelBinary, WheelFile
 from tests.build_tools import mingw
 from tests.build_tools.mingw import SHOWN, needs_mingw
@@ -26,6 +27,8 @@ from tests.build_tools.wheels import write_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from build_tools.host import System
 
 WINDOWS = DynamicFacts(
     needed=("KERNEL32.dll", "VCRUNTIME140.dll", "api-ms-win-crt-heap-l1-1-0.dll", "python311.dll"),
@@ -48,8 +51,14 @@ def binary(facts: DynamicFacts, member: str = "toy/_core.pyd", **changes: object
         size=1,
         exported=("PyInit__core",),
         dynamic=replace(facts, **changes),
+        machine=facts.slices[0].machine,
         vendored=".libs/" in member or ".dylibs/" in member,
     )
+
+
+def native(system: System) -> Target:
+    """The target of a native build on another system."""
+    return Target(name="native", system=system, machine="x86_64")
 
 
 def broken(tag: str, *binaries: WheelBinary) -> list[str]:
@@ -142,7 +151,9 @@ def test_linux_wheels_are_auditwheels():
 
 @needs_mingw
 class TestRealWindowsWheels:
-    expected = Expectation(package="toy", protobuf=Linkage.SHARED, repaired=True)
+    expected = Expectation(
+        package="toy", protobuf=Linkage.SHARED, repaired=True, target=native("windows")
+    )
 
     def wheel(self, tmp_path: Path, *flags: str) -> Path:
         module = mingw.extension(tmp_path, *flags)
@@ -163,7 +174,8 @@ class TestRealWindowsWheels:
         ]
         host = make_host(system="windows")
         context = Context(host=host, runner=SystemRunner(), record=Record())
-        repaired = repair(wheel, tmp_path / "out", [prefix], tmp_path / "log", context)
+        out, log = tmp_path / "out", tmp_path / "log"
+        repaired = repair(wheel, out, [prefix], log, context, target=native("windows"))
         found = examine(repaired, self.expected, context)
         assert [proof.claim for proof in found.proofs if not proof.ok] == []
         (brought,) = [it for it in found.binaries if it.vendored]
@@ -215,6 +227,8 @@ class TestPublishedWheels:
 def test_the_audit_of_a_wheel_for_another_system_runs_nothing(tmp_path):
     path = write_wheel(tmp_path, {"toy/__init__.py": b""}, tag="cp311-cp311-macosx_11_0_arm64")
     context = Context(host=make_host(system="darwin"), runner=RecordedRunner([]), record=Record())
-    expected = Expectation(package="toy", protobuf=Linkage.STATIC, repaired=True)
+    expected = Expectation(
+        package="toy", protobuf=Linkage.STATIC, repaired=True, target=native("darwin")
+    )
     claims = [proof.claim for proof in examine(path, expected, context).proofs]
     assert "every library it needs is in it or part of macOS" in claims
