@@ -307,6 +307,22 @@ def imported_dll(path: Path) -> str:
     return ""
 
 
+def file_version(path: Path) -> str:
+    """Return the version that a program or DLL of Windows says it is; empty: it says none."""
+    import lief  # noqa: PLC0415 - as above
+
+    binary = lief.PE.parse(path)
+    resources = binary.resources_manager if binary is not None else None
+    # Without resources lief returns an error value instead of a manager.
+    if not isinstance(resources, lief.PE.ResourcesManager) or not resources.has_version:
+        return ""
+    infos = [entry.file_info for entry in resources.version]
+    if not infos or infos[0] is None:
+        return ""
+    high, low = infos[0].file_version_ms, infos[0].file_version_ls
+    return ".".join(str(number) for number in (high >> 16, high & 0xFFFF, low >> 16, low & 0xFFFF))
+
+
 def needed(path: Path) -> tuple[str, ...]:
     """Return the libraries that ``path`` must find when it is loaded, in its own order."""
     return dynamic_facts(path).needed

@@ -16,6 +16,7 @@ from build_tools.doctor.cmake_finds import cmake_finds
 from build_tools.doctor.extensions import extensions
 from build_tools.doctor.facts import AppleFacts, Facts, Trouble, WindowsFacts
 from build_tools.doctor.hurry import COMPILE_SECONDS, Hurried
+from build_tools.doctor.platforms import apple_facts, windows_facts
 from build_tools.errors import BuilderError, PinError
 from build_tools.jobs import plan_jobs
 from build_tools.probes import Bench, CxxRuntime, compiler_runtime
@@ -55,10 +56,10 @@ _T = TypeVar("_T")
 class Providers:
     """Who finds out what only one operating system has; one function each."""
 
-    windows: Callable[[Host, Runner], WindowsFacts | None] = lambda _host, _runner: None
+    windows: Callable[[Host, Runner], WindowsFacts | None] = windows_facts
     """Visual Studio, its toolsets, the SDKs, the run-time library."""
 
-    apple: Callable[[Host, Runner], AppleFacts | None] = lambda _host, _runner: None
+    apple: Callable[[Host, Runner], AppleFacts | None] = apple_facts
     """The command-line tools and the SDK."""
 
 
