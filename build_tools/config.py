@@ -147,7 +147,7 @@ class BuildConfig:
     onnx_version: str = _setting("1.23.2", Group.PROTOBUF, metavar="VERSION")
     """The ONNX release whose C++ library is linked."""
 
-    python: tuple[str, ...] = _setting((), Group.UPSTREAM, metavar="VERSION|PATH")
+    pythons: tuple[str, ...] = _setting((), Group.UPSTREAM, metavar="VERSION|PATH")
     """A Python to build upstream's package for: a version (3.12, 3.13t) or the path of an
     interpreter. May be given several times. Not given: the one that runs the builder."""
 

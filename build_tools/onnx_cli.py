@@ -105,7 +105,7 @@ def _pythons(site: Site) -> tuple[PythonFacts, ...]:
     host, runner = site.context.host, site.context.runner
     version = site.config.onnx_version
     release = release_of(version)
-    found = [find_interpreter(asked, host, runner) for asked in site.config.python]
+    found = [find_interpreter(asked, host, runner) for asked in site.config.pythons]
     for python in found or [host.python]:
         if not release.pythons.contains(Version(python.version)):
             raise ConfigError(

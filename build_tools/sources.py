@@ -31,6 +31,9 @@ PYPROJECT_ORIGIN = "pyproject.toml"
 _SHARED_LIBS = "ONNX_USE_PROTOBUF_SHARED_LIBS"
 _TRUE = frozenset({"1", "on", "true", "yes", "y"})
 _FALSE = frozenset({"0", "off", "false", "no", "n"})
+_SINGULAR = {"cmake_args": "--cmake-arg", "pythons": "--python"}
+"""Settings that are lists, by the option that gives one element."""
+
 _ENVIRONMENT_ONLY = frozenset({"use_shared_env"})
 
 
@@ -154,9 +157,7 @@ def load_pyproject(path: Path) -> Mapping[str, Any]:
 
 def option_name(field_name: str) -> str:
     """Return the command-line option of a setting."""
-    if field_name == "cmake_args":
-        return "--cmake-arg"
-    return "--" + field_name.replace("_", "-")
+    return _SINGULAR.get(field_name) or "--" + field_name.replace("_", "-")
 
 
 def environment_names(entry: Field[Any]) -> tuple[str, ...]:
