@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LONGEST_FILE = 259
 LONGEST_FOLDER = 247
 LONGEST_OBJECT = 250
-"""How long the path of an object file may be for CMake, which leaves room for the compiler's own."""
+"""How long the path of an object file may be for CMake, which leaves room for other files."""
 
 LONGEST_IN_BUILD = 170
 """The longest path of an object file below a build folder: one of protobuf's, with the digest of 32
