@@ -63,10 +63,6 @@ int main() {
 }
 """
 
-_ENDINGS = (
-    {"program": "", "shared": ".so"},
-    {"program": ".exe", "shared": ".dll"},
-)
 _NUMBER = r"(\d+)"
 _HEADERS = (
     ("google/protobuf/port_def.inc", re.compile(rf"#define PROTOBUF_VERSION {_NUMBER}\b")),
@@ -180,9 +176,9 @@ class Bench:
             environment["PATH"] = ";".join([*folders, environment.get("PATH", "")])
         return self._run([program, *arguments], folder, environment)
 
-    def name(self, kind: str) -> str:
-        """Return the ending of a "program" or a "shared" object on this system."""
-        return _ENDINGS[self.system == "windows"][kind]
+    def ending(self, windows: str, elsewhere: str) -> str:
+        """Return how a file's name ends, by the system."""
+        return windows if self.system == "windows" else elsewhere
 
     def _run(self, argv: list[str | Path], folder: Path, environ: Mapping[str, str]) -> Result:
         return self.runner.run(argv, cwd=folder, env=in_english(environ), timeout=_PROBE_TIMEOUT)
@@ -213,7 +209,7 @@ def links_into_extension(archive: Path, protobuf: Path, bench: Bench) -> Finding
     """
     clock = _Clock()
     with _scratch() as folder:
-        out = folder / f"extension{bench.name('shared')}"
+        out = folder / f"extension{bench.ending('.dll', '.so')}"
         result = _link_extension(archive, protobuf, bench, out)
         if not result.ok:
             evidence = first_error(result.text)
@@ -279,7 +275,7 @@ def library_version(library: Path, bench: Bench) -> Finding:
     clock = _Clock()
     with _scratch() as folder:
         (folder / "version.cc").write_text(_VERSION_QUESTION, encoding="utf-8")
-        program = f"version{bench.name('program')}"
+        program = f"version{bench.ending('.exe', '')}"
         libraries = tuple(_link(library, bench))
         built = bench.link(program, "version.cc", folder=folder, libraries=libraries)
         if not built.ok:
@@ -373,7 +369,7 @@ def trial(protoc: Path, include_dir: Path, library: Path, bench: Bench) -> Findi
     with _scratch() as folder:
         (folder / "trial.proto").write_text(_TRIAL_PROTO, encoding="utf-8")
         (folder / "trial.cc").write_text(_TRIAL_PROGRAM, encoding="utf-8")
-        program = f"trial{bench.name('program')}"
+        program = f"trial{bench.ending('.exe', '')}"
         libraries = tuple(_link(library, bench))
         flags = (*bench.dialect.quick(), "-I.", *bench.dialect.include(include_dir))
         if bench.system == "windows" and identify(library).linkage is Linkage.SHARED:
