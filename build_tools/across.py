@@ -16,7 +16,6 @@ from build_tools.config import Linkage
 from build_tools.onnx import provide_onnx
 from build_tools.prepare import Prepared
 from build_tools.protobuf.provide import provide_protobuf_across
-from build_tools.python_headers import provide_python
 from build_tools.repair import repair
 from build_tools.storage import guarded, remove_tree
 from build_tools.toolchain.launcher import with_compiler_cache
@@ -24,7 +23,6 @@ from build_tools.toolchain.zig import zig_toolchain
 from build_tools.wheel import WheelPlan, make_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from build_tools.audit import Audit
@@ -68,11 +66,8 @@ class Made:
     audit: Audit
     """What was proved of it."""
 
-    python: TargetPython
-    """What it was compiled and linked with."""
-
     seconds: float
-    """How long it took, from headers to proofs."""
+    """How long it took, proofs included."""
 
 
 def open_workshop(
@@ -93,12 +88,10 @@ def open_workshop(
     return Workshop(prepared=prepared, seconds=time.perf_counter() - clock)
 
 
-def make(
-    workshop: Workshop, version: str, given: Mapping[str, Path], releases: Mapping[str, str]
-) -> Made:
+def make(workshop: Workshop, python: TargetPython) -> Made:
     """Compile, pack, repair and prove the wheel for one Python."""
     clock, site, target = time.perf_counter(), workshop.site, workshop.target
-    python = provide_python(site, version, given, releases)
+    version = python.version
     folder = site.config.build_dir.absolute() / "wheels" / target.name
     plan = WheelPlan(
         source_dir=site.repository,
@@ -118,7 +111,7 @@ def make(
     with site.context.record.step(f"{target} {version}: audit"):
         proved = audit(final, expectation(site), site.context)
     seconds = time.perf_counter() - clock
-    return Made(path=final, audit=proved, python=python, seconds=seconds)
+    return Made(path=final, audit=proved, seconds=seconds)
 
 
 def python_definitions(python: TargetPython, target: Target) -> dict[str, CacheValue]:

@@ -10,22 +10,24 @@ import shutil
 import sys
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from build_tools.across import make, open_workshop
-from build_tools.errors import UsageError
+from build_tools.errors import ToolchainError, UsageError
 from build_tools.fetch import Fetcher
 from build_tools.matrix import load_matrix
 from build_tools.prepare import provide_highway, settle
 from build_tools.protobuf.provide import provide_protobuf
+from build_tools.python_headers import TargetPython, provide_python
 from build_tools.sample import provide_sample
 from build_tools.storage import PARTIAL, guarded, locked, rename, sha256_of, write_json
 from build_tools.trials import Stand, try_wheel
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator, Mapping, Sequence
 
     from build_tools.across import Workshop
     from build_tools.context import Context
@@ -39,6 +41,17 @@ _MODEL = "magika"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Job:
+    """The wheels of one target."""
+
+    row: Row
+    """The target, and how its wheels are tried."""
+
+    pythons: tuple[TargetPython, ...]
+    """What they are compiled against, one each."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """What stays the same for all wheels of one run."""
 
@@ -47,9 +60,6 @@ class Run:
 
     site: Site
     """This machine's settings, compiler, tools, cache."""
-
-    headers: dict[str, Path]
-    """Folders with headers that the user named, by CPython."""
 
     tried: tuple[Path, Path] | None
     """The sample and the real model that wheels are tried with; None: they are not."""
@@ -93,25 +103,65 @@ def main(resolved: Resolved, args: argparse.Namespace, context: Context) -> int:
     rows = matrix.select(args.target, args.python)
     headers = dict(_named_headers(text) for text in args.headers)
     site = settle(resolved, context)
-    folder = resolved.config.out_dir
-    with (
-        closing(site.fetcher),
-        locked(site.config.build_dir.absolute() / "wheels.lock", "the wheels", context.record),
-    ):
+    lock = site.config.build_dir.absolute() / "wheels.lock"
+    with closing(site.fetcher), locked(lock, "the wheels", context.record):
+        jobs = plan(site, matrix, rows, headers, asked=bool(args.python))
         tried = _what_to_try_with(site) if args.test else None
-        run = Run(matrix=matrix, site=site, headers=headers, tried=tried)
-        builders, highway = provide_protobuf(site), provide_highway(site)
-        done = []
-        for row in rows:
-            workshop = open_workshop(site, row.target, builders, highway)
-            for place, python in enumerate(row.pythons):
-                done.append(_wheel(run, row, workshop, python, first=place == 0))
-                _keep(done, folder)
+        done = list(_build(Run(matrix=matrix, site=site, tried=tried), jobs))
     if resolved.config.json:
         sys.stdout.write(json.dumps(done, indent=1) + "\n")
     else:
         sys.stdout.write("".join(f"{line(entry)}\n" for entry in done))
     return 0
+
+
+def plan(
+    site: Site, matrix: Matrix, rows: Sequence[Row], headers: Mapping[str, Path], *, asked: bool
+) -> list[Job]:
+    """Have the headers of every Python before anything long is compiled.
+
+    A Python that nobody asked for by its version is left out, with a warning, where it has none.
+    """
+    jobs, missing = [], None
+    for row in rows:
+        pythons = []
+        for version in row.pythons:
+            found = _headers_of(replace(site, target=row.target), version, headers, matrix)
+            if isinstance(found, TargetPython):
+                pythons.append(found)
+                continue
+            if asked:
+                raise found
+            missing = found
+            what = f"{row.target}, Python {version} is left out: {found.what}"
+            site.context.record.warn(f"{what}; {found.fix[0]}, {found.fix[1]}")
+        if pythons:
+            jobs.append(Job(row=row, pythons=tuple(pythons)))
+    if not jobs and missing:
+        raise missing
+    return jobs
+
+
+def _headers_of(
+    site: Site, version: str, headers: Mapping[str, Path], matrix: Matrix
+) -> TargetPython | ToolchainError:
+    """Return what a wheel is compiled against, or why there is nothing."""
+    try:
+        return provide_python(site, version, headers, matrix.debian)
+    except ToolchainError as error:
+        return error
+
+
+def _build(run: Run, jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
+    """Make the wheels, one target after the other, and keep the results after each."""
+    site = run.site
+    builders, highway = provide_protobuf(site), provide_highway(site)
+    for job in jobs:
+        workshop = open_workshop(site, job.row.target, builders, highway)
+        for python in job.pythons:
+            entry = _wheel(run, job, workshop, python)
+            _keep(entry, site.config.out_dir)
+            yield entry
 
 
 def line(entry: dict[str, Any]) -> str:
@@ -126,30 +176,32 @@ def line(entry: dict[str, Any]) -> str:
     return f"{entry['file']}: built · checked ({entry['proofs']} claims) · {ran}"
 
 
-def _wheel(run: Run, row: Row, workshop: Workshop, python: str, *, first: bool) -> dict[str, Any]:
+def _wheel(run: Run, job: Job, workshop: Workshop, python: TargetPython) -> dict[str, Any]:
     """Make, try and publish one wheel; return what wheels.json says of it."""
-    releases = run.matrix.debian
-    made = make(workshop, python, run.headers, releases)
+    made = make(workshop, python)
     clock, trial = time.perf_counter(), None
     if run.tried:
         sample, model = run.tried
+        releases = run.matrix.debian
         stand = Stand(site=workshop.site, releases=releases, sample=sample, model=model)
-        trial = try_wheel(made.path, python, row.way, stand)
+        trial = try_wheel(made.path, python.version, job.row.way, stand)
+    tried = time.perf_counter() - clock
     published = _publish(made.path, run.site.config.out_dir)
+    first = python is job.pythons[0]
     return {
-        "target": row.target.name,
-        "python": python,
+        "target": job.row.target.name,
+        "python": python.version,
         "file": published.name,
         "sha256": sha256_of(published),
         "bytes": published.stat().st_size,
         "seconds": {
             "libraries": round(workshop.seconds, 1) if first else 0.0,
             "wheel": round(made.seconds, 1),
-            "trial": round(time.perf_counter() - clock, 1) if trial and trial.label else 0.0,
+            "trial": round(tried, 1),
         },
         "first": first,
         "compiler": workshop.site.toolchain.reasons[0],
-        "headers": made.python.origin,
+        "headers": python.origin,
         "proofs": len(made.audit.proofs),
         "audit": made.audit.as_dict(),
         "run": _trial_dict(trial) if trial else None,
@@ -196,18 +248,18 @@ def _publish(wheel: Path, folder: Path) -> Path:
     return folder / wheel.name
 
 
-def _keep(done: list[dict[str, Any]], folder: Path) -> None:
-    """Write wheels.json: these wheels, and those of earlier runs that are still what they were."""
+def _keep(entry: dict[str, Any], folder: Path) -> None:
+    """Write wheels.json: this wheel, and those before it that are still what they were."""
     file = folder / RESULTS
     try:
         earlier = json.loads(file.read_text(encoding="utf-8"))["wheels"]
     except (OSError, ValueError, KeyError):
         earlier = []
-    mine = {entry["file"] for entry in done}
-    kept = [entry for entry in earlier if entry["file"] not in mine and _is_there(entry, folder)]
-    everything = sorted([*kept, *done], key=lambda entry: (entry["target"], entry["file"]))
+    others = [other for other in earlier if other["file"] != entry["file"]]
+    wheels = [entry, *(other for other in others if _is_there(other, folder))]
+    wheels.sort(key=lambda wheel: (wheel["target"], wheel["file"]))
     with guarded(file, "write the results"):
-        write_json(file, {"wheels": everything})
+        write_json(file, {"wheels": wheels})
 
 
 def _is_there(entry: dict[str, Any], folder: Path) -> bool:
