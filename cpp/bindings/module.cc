@@ -11,6 +11,7 @@
 #include "onnxforge/kernels/table.h"
 #include "onnxforge/runtime/session.h"
 
+#include "dlpack.h"
 #include "errors.h"
 #include "model.h"
 #include "session.h"
@@ -71,6 +72,7 @@ PYBIND11_MODULE(_core, module) {
   b::BindErrors(module);
   b::BindModel(module);
   b::BindSession(module);
+  b::BindDlpack(module);
   module.def("build_info", &b::BuildInfo);
   module.def("operators", &b::Operators);
 }

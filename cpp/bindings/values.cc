@@ -10,6 +10,8 @@
 
 #include "onnxforge/base/error.h"
 
+#include "dlpack.h"
+
 namespace py = pybind11;
 
 namespace onnxforge::bindings {
@@ -121,6 +123,8 @@ py::array AsArray(py::handle object, DType expected, const std::string& what) {
 }
 
 Tensor ToTensor(py::handle object, DType expected, const std::string& what) {
+  if (!py::isinstance<py::array>(object) && !py::isinstance(object, Numpy().attr("generic")) && HasDlpack(object))
+    return FromDlpack(object, what);
   py::array array = AsArray(object, expected, what);
   const DType dtype = FromNumpy(array.dtype());
   Require(dtype != DType::kUndefined, ErrorCode::kInvalidArgument, what, ": ONNX has no element type for NumPy's ",

@@ -11,7 +11,8 @@ namespace onnxforge::bindings {
 
 /// A Python object as a value of type `expected`; `what` names it in errors.
 ///   tensor    NumPy array (not copied when it is C-contiguous, aligned and of native byte order), or anything
-///             numpy.asarray takes; numbers and lists of them become `expected`'s dtype when no kind of number is lost
+///             numpy.asarray takes, or whose memory DLPack hands out; numbers and lists of them become `expected`'s
+///             dtype when no kind of number is lost
 ///   sequence  list or tuple · map  dict · optional  None or the value · sparse tensor  (values, indices, shape)
 Value ToValue(pybind11::handle object, const Type& expected, const std::string& what);
 

@@ -10,6 +10,7 @@
 
 #include "contrib_functions.h"
 #include "function_body.h"
+#include "gradient.h"
 #include "import_attribute.h"
 #include "import_tensor.h"
 #include "import_type.h"
@@ -65,7 +66,12 @@ class Importer {
     graph.name = Utf8(proto.name());
     for (const auto& info : proto.value_info()) scope.declared_types[info.name()] = &info.type();
     for (const auto& info : proto.output()) scope.declared_types[info.name()] = &info.type();
-    DeclareNodes(proto.node(), scope);
+    const std::shared_ptr<const std::vector<PlacedNode>> derived = ExpandedGradients(proto, scope);
+    if (derived == nullptr) {
+      DeclareNodes(proto.node(), scope);
+    } else {
+      for (const PlacedNode& placed : *derived) DeclareOutputs(placed.node, scope);
+    }
 
     std::unordered_map<std::string, const onnx::TensorProto*> defaults;
     for (const auto& tensor : proto.initializer()) defaults[tensor.name()] = &tensor;
@@ -88,17 +94,43 @@ class Importer {
       scope.builder().SetType(id, MergeTypes(given, input.type()));
     }
     ImportInitializers(proto, defaults, scope);
-    for (const auto& node : proto.node()) ImportNode(node, scope);
+    if (derived == nullptr) {
+      for (const auto& node : proto.node()) ImportNode(node, scope);
+    } else {
+      ImportPlaced(derived, scope);
+    }
     ImportOutputs(proto, scope, is_main);
     graph.Sort();
   }
 
   static void DeclareNodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto>& nodes, Scope& scope) {
-    for (const auto& node : nodes) {
-      for (const std::string& output : node.output()) {
-        if (!output.empty()) scope.Declare(output);
-      }
+    for (const auto& node : nodes) DeclareOutputs(node, scope);
+  }
+  static void DeclareOutputs(const onnx::NodeProto& node, Scope& scope) {
+    for (const std::string& output : node.output()) {
+      if (!output.empty()) scope.Declare(output);
     }
+  }
+
+  /// The graph's nodes with every Gradient written out; null where there is none.
+  static std::shared_ptr<const std::vector<PlacedNode>> ExpandedGradients(const onnx::GraphProto& proto,
+                                                                          const Scope& scope) {
+    if (!HasGradient(proto)) return nullptr;
+    const auto opset = scope.opsets.find("");
+    return std::make_shared<const std::vector<PlacedNode>>(
+        ExpandGradients(proto, opset == scope.opsets.end() ? 1 : opset->second));
+  }
+
+  void ImportPlaced(const std::shared_ptr<const std::vector<PlacedNode>>& nodes, Scope& scope) {
+    keep_.push_back(nodes);
+    const Opsets opsets = scope.opsets;
+    const std::shared_ptr<const void> owner = std::exchange(scope.owner, nodes);
+    for (const PlacedNode& placed : *nodes) {
+      scope.opsets[""] = placed.opset;
+      ImportNode(placed.node, scope);
+    }
+    scope.opsets = opsets;
+    scope.owner = owner;
   }
 
   static ir::ValueId ImportInput(const onnx::ValueInfoProto& input, Scope& scope) {

@@ -60,7 +60,7 @@ std::vector<SchemaRow> AllSchemas() {
   std::vector<SchemaRow> rows;
   for (const onnx::OpSchema& schema : onnx::OpSchemaRegistry::get_all_schemas_with_history()) {
     rows.push_back({schema.domain(), schema.Name(), schema.since_version(), schema.Deprecated(),
-                    schema.HasFunction() || schema.HasContextDependentFunction()});
+                    schema.HasFunction() || schema.HasContextDependentFunction() || schema.Name() == "Gradient"});
   }
   for (const std::string& name : ContribFunctions()) rows.push_back({"com.microsoft", name, 1, false, true});
   std::sort(rows.begin(), rows.end(), [](const SchemaRow& a, const SchemaRow& b) {

@@ -18,6 +18,7 @@ from ._core import (
 from ._version import __version__
 from .build import BuildInfo, build_info
 from .description import Summary, TypeInfo, ValueInfo
+from .exchange import as_dlpack
 from .model import Model, ModelSource, check, convert_version, infer_shapes, load, save
 from .operators import OperatorInfo, Support, operators
 from .profile import NodeTiming, Profile
@@ -42,6 +43,7 @@ __all__ = [
     "UnsupportedError",
     "ValueInfo",
     "__version__",
+    "as_dlpack",
     "build_info",
     "check",
     "convert_version",

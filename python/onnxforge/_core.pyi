@@ -72,6 +72,18 @@ class Model:
     def serialize(self) -> bytes: ...
     def summarize(self) -> SummaryDict: ...
 
+class DlpackTensor:
+    def __init__(self, array: Any) -> None: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: object = None,
+        max_version: object = None,
+        dl_device: object = None,
+        copy: bool | None = None,
+    ) -> object: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+
 class Session:
     def __init__(
         self,

@@ -71,7 +71,8 @@ class Session:
             inputs: by name. A tensor is a NumPy array of exactly the dtype and rank the model
                 declares (see `inputs`), and of its extents where they are numbers; it is read in
                 place when it is C-contiguous, aligned and of native byte order, and copied
-                otherwise. Numbers and lists of numbers take the declared dtype. bfloat16, float8,
+                otherwise. So is the memory of an object with `__dlpack__`, a tensor of another
+                library. Numbers and lists of numbers take the declared dtype. bfloat16, float8,
                 int4 and the like are arrays of the package ml_dtypes; strings are arrays of str,
                 bytes or StringDType. Sequences are lists, maps dicts, empty optionals None, sparse
                 tensors tuples (values, indices, shape).

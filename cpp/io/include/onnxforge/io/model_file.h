@@ -77,7 +77,7 @@ struct SchemaRow {
   std::string op_type;
   int since_version = 0;
   bool deprecated = false;
-  bool has_function_body = false;  // also the context-dependent kind
+  bool has_function_body = false;  // also the context-dependent kind, and Gradient, which is written out
 };
 
 /// Every operator version of every domain, sorted: what the coverage table is made from. Kernels know of more.
