@@ -162,8 +162,11 @@ def folders(config: BuildConfig) -> Iterator[Folder]:
 
 def describe_folder(role: str, path: Path) -> Folder:
     """Say how much room there is and whether something can be written, without writing."""
-    absolute = path.absolute()
-    existing = next((part for part in (absolute, *absolute.parents) if part.exists()), None)
+    try:
+        absolute = path.absolute()
+    except OSError as error:
+        return Folder(role=role, path=path, free=-1, problem=f"the current folder: {error}")
+    existing = next((part for part in (absolute, *absolute.parents) if _exists(part)), None)
     if existing is None:
         return Folder(role=role, path=absolute, free=-1, problem="there is no such device")
     problem = ""
@@ -178,10 +181,17 @@ def describe_folder(role: str, path: Path) -> Folder:
     return Folder(role=role, path=absolute, free=free, problem=problem)
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder above it may not be looked into
+        return False
+
+
 def sources(config: BuildConfig) -> tuple[Source, ...] | PinError:
     """Return the sources that a build needs and where each is on this machine."""
-    pins = load_pins()
     try:
+        pins = load_pins()
         protobuf = pins.pin("protobuf", config.protobuf_version)
         needed = [protobuf, pins.pin("onnx", config.onnx_version), pins.pin("highway")]
     except PinError as error:
@@ -207,9 +217,16 @@ def _at_hand(pin: Pin, config: BuildConfig) -> str:
             return "the cache"
     wanted = {place.sha256 for place in pin.places}
     for folder in config.archives:
-        if any(sha256_of(path) in wanted for path in _likely(folder, pin)):
+        if any(_digest(path) in wanted for path in _likely(folder, pin)):
             return str(folder)
     return ""
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""
 
 
 def _likely(folder: Path, pin: Pin) -> Iterator[Path]:

@@ -283,7 +283,7 @@ CHECKS = (
         title="CMake or Ninja does not work",
         symptoms=('CMake was unable to find a build program corresponding to "Ninja".',),
         cause="It is missing, too old, for another machine, or hangs.",
-        look="Each is asked for its version, for three seconds at most.",
+        look="Each is asked for its version, for some seconds at most.",
         cure="The pinned ones of the builder's environment are used.",
         examine=_silent_tools,
     ),

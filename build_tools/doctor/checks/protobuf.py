@@ -412,7 +412,7 @@ CHECKS = (
             "cannot execute binary file",
         ),
         cause="When cross compiling, the protoc of the target is taken.",
-        look="protoc is run, for three seconds at most; its file says which machine it is for.",
+        look="protoc is run, for some seconds at most; its file says which machine it is for.",
         cure="protoc is built for the machine that builds.",
         examine=_cannot_run,
         applies=_nothing_installed,
