@@ -78,13 +78,12 @@ class Verb:
 _SHOWN = ("verbose", "json")
 _SOURCES = ("archives", "offline", "cache_dir")
 _COMPILING = (
-    "preflight",
     *("compiler", "build_type", "jobs", "cmake", "ninja", "cmake_args"),
     *("protobuf", "protobuf_root", "protobuf_version", "onnx_version"),
     *("build_dir", *_SOURCES, *_SHOWN),
 )
 
-_EXAMINED = (*_COMPILING, "out_dir", "repair", "smoke")
+_EXAMINED = (*(name for name in _COMPILING if name != "verbose"), "out_dir", "repair", "smoke")
 
 VERBS: tuple[Verb, ...] = (
     Verb(
@@ -94,7 +93,7 @@ VERBS: tuple[Verb, ...] = (
         "develop",
         "build_tools.develop",
         "Compile the engine for development and run its C++ tests.",
-        _COMPILING,
+        ("preflight", *_COMPILING),
     ),
     Verb(
         "doctor",

@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from build_tools.tools import Tools
 
 _PROTOBUF_HEADERS = Path("google/protobuf/message_lite.h")
-_HEADER_PATHS = ("CPATH", "CPLUS_INCLUDE_PATH")
+# What the compiler looks into before the -isystem of an imported library: not CPLUS_INCLUDE_PATH,
+# which comes after it, and not -iquote and -idirafter.
+_HEADER_PATHS = ("CPATH",)
 _HEADER_FLAGS = ("CPPFLAGS", "CXXFLAGS")
-_FOLDER_FLAGS = ("-I", "-isystem", "-iquote", "-idirafter")
+_FOLDER_FLAGS = ("-isystem", "-I")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +144,7 @@ def basics(
         folders=tuple(folders(config)),
         sources=sources(config),
         python_headers=headers if headers.is_file() else None,
-        foreign_headers=tuple(foreign_headers(host)),
+        foreign_headers=tuple(foreign_headers(host, config)),
         package_manager=manager(host),
         upstream=upstream,
     )
@@ -242,11 +244,15 @@ def _likely(folder: Path, pin: Pin) -> Iterator[Path]:
             yield path
 
 
-def foreign_headers(host: Host) -> Iterator[str]:
-    """Yield the folders with protobuf's headers that the environment puts before all others."""
+def foreign_headers(host: Host, config: BuildConfig) -> Iterator[str]:
+    """Yield the folders with protobuf's headers that the environment puts before all others.
+
+    Those of the protobuf that is to be used are no foreign ones.
+    """
+    own = None if config.protobuf_root is None else config.protobuf_root / "include"
     for name, folder in _header_folders(host):
         try:
-            found = (folder / _PROTOBUF_HEADERS).is_file()
+            found = (folder / _PROTOBUF_HEADERS).is_file() and not (own and folder.samefile(own))
         except OSError:
             found = False
         if found:

@@ -232,8 +232,8 @@ CHECKS = (
         title="The sources stand in for the installed package",
         symptoms=(
             "ModuleNotFoundError: No module named 'onnx.onnx_cpp2py_export'",
-            "ImportError: cannot import name 'ONNX_ML' from 'onnx.onnx_cpp2py_export' "
-            "(unknown location)",
+            "ImportError: cannot import name 'ONNX_ML' from 'onnx.onnx_cpp2py_export' (unknown "
+            "location)",
         ),
         cause="Python looks into the current folder first, and that is a clone of ONNX.",
         look="The current folder, the shell's and those of PYTHONPATH are searched for "
