@@ -78,18 +78,15 @@ class Verb:
 
 _SHOWN = ("verbose", "json")
 _SOURCES = ("archives", "offline", "cache_dir")
+_NATIVE = ("protobuf", "protobuf_root")
 _COMPILING = (
-    "preflight",
-    *("compiler", "compiler_cache", "build_type", "jobs", "cmake", "ninja", "cmake_args"),
-    *("protobuf", "protobuf_root", "protobuf_version", "onnx_version"),
+    *("compiler", "compiler_cache", "generator", "build_type", "jobs", "cmake", "ninja"),
+    *("cmake_args", "protobuf", "protobuf_root", "protobuf_version", "onnx_version"),
     *("build_dir", *_SOURCES, *_SHOWN),
 )
-
 _UPSTREAM = fields_of(Group.UPSTREAM)
-_EXAMINED = (*_COMPILING, "out_dir", "repair", "smoke")
-_CROSSING = tuple(
-    name for name in _COMPILING if name not in {"preflight", "protobuf", "protobuf_root"}
-)
+_EXAMINED = (*(name for name in _COMPILING if name != "verbose"), "out_dir", "repair", "smoke")
+_CROSSING = tuple(name for name in _COMPILING if name not in {"generator", *_NATIVE})
 
 VERBS: tuple[Verb, ...] = (
     Verb(
@@ -102,13 +99,13 @@ VERBS: tuple[Verb, ...] = (
         "onnx",
         "build_tools.onnx_cli",
         "Build upstream's onnx package, any release, for any Python, and prove it.",
-        (*_COMPILING, *_UPSTREAM, "out_dir", "repair", "smoke", "force"),
+        ("preflight", *_COMPILING, *_UPSTREAM, "out_dir", "repair", "smoke", "force"),
     ),
     Verb(
         "develop",
         "build_tools.develop",
         "Compile the engine for development and run its C++ tests.",
-        _COMPILING,
+        ("preflight", *_COMPILING),
     ),
     Verb(
         "doctor",

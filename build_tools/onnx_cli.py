@@ -116,8 +116,22 @@ def _pythons(site: Site) -> tuple[PythonFacts, ...]:
     return tuple(found) or (host.python,)
 
 
+def _require_generator(site: Site) -> None:
+    """Refuse on Windows what a release's setup.py would tell Ninja; raises ConfigError."""
+    version, host = site.config.onnx_version, site.context.host
+    if host.system == "windows" and release_of(version).setup_py and site.generator.major is None:
+        raise ConfigError(
+            f"onnx {version} cannot be built with {site.generator} on Windows",
+            looked=[
+                "its setup.py always names a platform (-A x64), which only Visual Studio takes"
+            ],
+            fix='--generator "Visual Studio 17 2022", or a release from 1.22 on',
+        )
+
+
 def _upstream(site: Site) -> Upstream:
     """Settle release, sources and protobuf."""
+    _require_generator(site)
     protobuf = provide_protobuf(site)
     version = site.config.onnx_version
     choice = resolve(site.pins, PACKAGE, site.fetcher, version)

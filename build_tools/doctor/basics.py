@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from build_tools.tools import Tools
 
 _PROTOBUF_HEADERS = Path("google/protobuf/message_lite.h")
-_HEADER_PATHS = ("CPATH", "CPLUS_INCLUDE_PATH")
+# What the compiler looks into before the -isystem of an imported library: not CPLUS_INCLUDE_PATH,
+# which comes after it, and not -iquote and -idirafter.
+_HEADER_PATHS = ("CPATH",)
 _HEADER_FLAGS = ("CPPFLAGS", "CXXFLAGS")
-_FOLDER_FLAGS = ("-I", "-isystem", "-iquote", "-idirafter")
+_FOLDER_FLAGS = ("-isystem", "-I")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +144,7 @@ def basics(
         folders=tuple(folders(config)),
         sources=sources(config),
         python_headers=headers if headers.is_file() else None,
-        foreign_headers=tuple(foreign_headers(host)),
+        foreign_headers=tuple(foreign_headers(host, config)),
         package_manager=manager(host),
         upstream=upstream,
     )
@@ -162,8 +164,11 @@ def folders(config: BuildConfig) -> Iterator[Folder]:
 
 def describe_folder(role: str, path: Path) -> Folder:
     """Say how much room there is and whether something can be written, without writing."""
-    absolute = path.absolute()
-    existing = next((part for part in (absolute, *absolute.parents) if part.exists()), None)
+    try:
+        absolute = path.absolute()
+    except OSError as error:
+        return Folder(role=role, path=path, free=-1, problem=f"the current folder: {error}")
+    existing = next((part for part in (absolute, *absolute.parents) if _exists(part)), None)
     if existing is None:
         return Folder(role=role, path=absolute, free=-1, problem="there is no such device")
     problem = ""
@@ -178,10 +183,17 @@ def describe_folder(role: str, path: Path) -> Folder:
     return Folder(role=role, path=absolute, free=free, problem=problem)
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder above it may not be looked into
+        return False
+
+
 def sources(config: BuildConfig) -> tuple[Source, ...] | PinError:
     """Return the sources that a build needs and where each is on this machine."""
-    pins = load_pins()
     try:
+        pins = load_pins()
         protobuf = pins.pin("protobuf", config.protobuf_version)
         needed = [protobuf, pins.pin("onnx", config.onnx_version), pins.pin("highway")]
     except PinError as error:
@@ -207,9 +219,16 @@ def _at_hand(pin: Pin, config: BuildConfig) -> str:
             return "the cache"
     wanted = {place.sha256 for place in pin.places}
     for folder in config.archives:
-        if any(sha256_of(path) in wanted for path in _likely(folder, pin)):
+        if any(_digest(path) in wanted for path in _likely(folder, pin)):
             return str(folder)
     return ""
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""
 
 
 def _likely(folder: Path, pin: Pin) -> Iterator[Path]:
@@ -225,11 +244,15 @@ def _likely(folder: Path, pin: Pin) -> Iterator[Path]:
             yield path
 
 
-def foreign_headers(host: Host) -> Iterator[str]:
-    """Yield the folders with protobuf's headers that the environment puts before all others."""
+def foreign_headers(host: Host, config: BuildConfig) -> Iterator[str]:
+    """Yield the folders with protobuf's headers that the environment puts before all others.
+
+    Those of the protobuf that is to be used are no foreign ones.
+    """
+    own = None if config.protobuf_root is None else config.protobuf_root / "include"
     for name, folder in _header_folders(host):
         try:
-            found = (folder / _PROTOBUF_HEADERS).is_file()
+            found = (folder / _PROTOBUF_HEADERS).is_file() and not (own and folder.samefile(own))
         except OSError:
             found = False
         if found:

@@ -80,13 +80,12 @@ def _finding(finding: Finding) -> RenderableType:
 
 def _outcomes(diagnosis: Diagnosis) -> Iterator[tuple[str, ...]]:
     """Yield the checks by what came of them; those that were not asked, by the reason."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {"found": [], "passed": []}
     for outcome in diagnosis.outcomes:
         words = f"not applicable here: {outcome.not_applicable}"
         group = words if outcome.not_applicable else outcome.status
         groups.setdefault(group, []).append(outcome.check.identifier)
-    for group, names in groups.items():
-        yield group, ", ".join(names)
+    yield from ((group, ", ".join(names)) for group, names in groups.items() if names)
 
 
 def _verdict(facts: Facts, diagnosis: Diagnosis) -> Text:

@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from build_tools.context import Context
     from build_tools.doctor.basics import Basics, Source
     from build_tools.doctor.facts import (
+        AbseilFound,
         CMakeFinds,
         LibraryFound,
         Program,
         ProtobufFound,
         PythonFound,
         Reach,
+        SourceTree,
     )
     from build_tools.host import Host
     from build_tools.process import Runner
@@ -93,6 +95,7 @@ class _Survey:
     ) -> None:
         self._resolved = resolved
         self._host = context.host
+        self._outside = programs.outside(context.host)
         self._asking = Hurried(context.runner)
         self._compiling = Hurried(context.runner, COMPILE_SECONDS)
         self._pool = pool
@@ -109,7 +112,8 @@ class _Survey:
         surveying = [self._surveying(root, bench) for root in roots]
         libraries = [self._library_asking(root, bench) for root in roots]
         runtime = self._later("the C++ run time", lambda: _runtime(bench), CxxRuntime.UNKNOWN)
-        asking = [self._asking_python(*entry) for entry in pythons.candidates(self._host)]
+        interpreters = self._now("which Pythons there are", self._interpreters, ())
+        asking = [self._asking_python(*entry) for entry in interpreters]
         tools, no_tools = self._now("CMake and Ninja", self._tools, (None, None))
         finding = self._later("what CMake finds", lambda: self._finds(tools, bench), None)
         programs_asked = self._asking_programs()
@@ -133,12 +137,12 @@ class _Survey:
             protobufs=_put_together(surveying, libraries),
             runtime=runtime.result(),
             cmake_finds=finding.result(),
-            abseils=tuple(machine.abseils(root.root for root in roots)),
+            abseils=self._now("abseil", lambda: _abseils(roots), ()),
             reaches=_got(reaching),
             loader_folders=loading.result(),
-            source_trees=tuple(trees.source_trees(self._host, Path.cwd())),
+            source_trees=self._now("the sources of ONNX around here", self._trees, ()),
             repository=REPOSITORY,
-            emulated=machine.emulated(self._host),
+            emulated=self._now("emulation", lambda: machine.emulated(self._host), ""),
             windows=self._now("Windows", lambda: providers.windows(self._host, self._asking), None),
             apple=self._now("macOS", lambda: providers.apple(self._host, self._asking), None),
         )
@@ -186,7 +190,9 @@ class _Survey:
 
     def _asking_programs(self) -> list[Future[Program | None]]:
         found = [
-            (kind, path) for kind in programs.NAMES for path in programs.on_path(kind, self._host)
+            (kind, path)
+            for kind in programs.NAMES
+            for path in programs.on_path(kind, self._outside)
         ]
         return [
             self._later(
@@ -198,6 +204,13 @@ class _Survey:
             )
             for kind, path in found
         ]
+
+    def _tools_on_path(self) -> tuple[tuple[str, Path], ...]:
+        return tuple(
+            (kind, path)
+            for kind in programs.NAMES
+            for path in programs.on_path(kind, self._outside)
+        )
 
     def _reaching(self, sources: tuple[Source, ...] | PinError) -> list[Future[Reach | None]]:
         needed = () if isinstance(sources, PinError) else sources
@@ -236,8 +249,14 @@ class _Survey:
             flags=(*compiler.cxx_arguments, *words),
         )
 
+    def _interpreters(self) -> tuple[tuple[Path, str], ...]:
+        return tuple(pythons.candidates(self._outside))
+
+    def _trees(self) -> tuple[SourceTree, ...]:
+        return tuple(trees.source_trees(self._host, Path.cwd()))
+
     def _roots(self) -> tuple[Root, ...]:
-        return protobufs.candidates(self._resolved, self._host)
+        return protobufs.candidates(self._resolved, self._outside)
 
     def _tools(self) -> tuple[Tools | None, BuilderError | None]:
         try:
@@ -253,7 +272,7 @@ class _Survey:
             said = bench.runner.run([bench.cxx, "-print-multiarch"], env=bench.environment)
             triplet = said.stdout.strip() if said.ok else ""
         config = self._resolved.config
-        return cmake_finds(tools.cmake, triplet, config, self._host, self._asking)
+        return cmake_finds(tools.cmake, triplet, config, self._outside, self._asking)
 
     def _loader(self) -> tuple[Path, ...]:
         if self._host.system != "linux":
@@ -318,6 +337,10 @@ def _put_together(
 ) -> tuple[ProtobufFound, ...]:
     pairs = ((one.result(), _got(others)) for one, others in zip(surveying, libraries, strict=True))
     return tuple(replace(found, libraries=parts) for found, parts in pairs if found is not None)
+
+
+def _abseils(roots: Sequence[Root]) -> tuple[AbseilFound, ...]:
+    return tuple(machine.abseils(root.root for root in roots))
 
 
 def _runtime(bench: Bench | None) -> CxxRuntime:

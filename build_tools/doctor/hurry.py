@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
     from build_tools.process import Result, Runner
 
-QUESTION_SECONDS = 3.0
-"""What a program may take to say its version."""
+QUESTION_SECONDS = 8.0
+"""What a program may take to say its version; a busy machine takes seconds for what takes none."""
 
-COMPILE_SECONDS = 15.0
-"""What a compiler may take for one probe."""
+COMPILE_SECONDS = 60.0
+"""What a compiler may take for one probe; under emulation it takes ten times as long."""
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def _source(facts: Facts, source: Source, asked_by: str) -> Decision:
     for entry in (source, *source.substitutes):
         where = entry.at_hand or _reachable(facts, entry)
         if where:
-            stands_in = "" if entry is source else f"no host answers that has {source.pin}; "
+            stands_in = "" if entry is source else f"no place that can be asked has {source.pin}; "
             return Decision(
                 subject=source.pin.name,
                 choice=str(entry.pin),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,20 @@ NAMES: dict[str, tuple[str, ...]] = {
 """What each program is called, by what it is."""
 
 _MOST = 8  # of one kind: a person reads no more, and a PATH may have a thousand folders
+
+
+def outside(host: Host) -> Host:
+    """Return the host as its user sees it: without the builder's own environment on PATH.
+
+    nox puts that first; nothing that a user builds without nox finds anything there.
+    """
+    own = host.python.executable.parent
+    if not (own.parent / "pyvenv.cfg").is_file():
+        return host
+    separator = host.path_separator
+    parts = host.environ.get("PATH", "").split(separator)
+    kept = separator.join(part for part in parts if Path(part) != own)
+    return replace(host, environ={**host.environ, "PATH": kept})
 
 
 def path_folders(host: Host) -> tuple[Path, ...]:

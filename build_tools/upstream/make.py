@@ -111,7 +111,6 @@ def cache_entries(
     protobuf = upstream.protobuf
     entries: dict[str, CacheValue] = {
         **cmake.toolchain_cache(),
-        "CMAKE_MAKE_PROGRAM": cmake.tools.ninja,
         "CMAKE_PROJECT_onnx_INCLUDE": _MODULE,
         "ONNX_USE_LITE_PROTO": True,
         "ONNX_USE_PROTOBUF_SHARED_LIBS": protobuf.use_shared_libs,
@@ -122,6 +121,8 @@ def cache_entries(
         "Protobuf_LIBRARY": protobuf.library or protobuf.lite_library,
         **upstream.release.configure,
     }
+    if not cmake.generator.multi_config:
+        entries["CMAKE_MAKE_PROGRAM"] = cmake.tools.ninja
     if upstream.release.binding == "nanobind":
         entries["nanobind_DIR"] = _package_folder(environment, "nanobind/cmake")
     else:
@@ -175,7 +176,7 @@ def _backend_environment(
         {
             "PATH": host.path_separator.join(path),
             "CMAKE_ARGS": shlex.join(["-C", cache.as_posix(), *arguments]),
-            "CMAKE_GENERATOR": "Ninja",
+            "CMAKE_GENERATOR": cmake.generator.name,
             "CMAKE_BUILD_PARALLEL_LEVEL": str(site.jobs),
             "MAX_JOBS": str(site.jobs),
             "SOURCE_DATE_EPOCH": host.source_date_epoch,

@@ -48,6 +48,9 @@ class Release:
     because: str
     """What sets the bounds of ``pythons``."""
 
+    setup_py: bool = True
+    """Whether its setup.py drives CMake: on Windows that names a platform, which Ninja refuses."""
+
     binding: str
     """What its Python binding is written with: "pybind11" or "nanobind"."""
 
@@ -139,6 +142,7 @@ RELEASES: tuple[Release, ...] = (
         range=SpecifierSet(">=1.22,<1.23"),
         pythons=SpecifierSet(">=3.10"),
         because="its pyproject.toml",
+        setup_py=False,
         binding="nanobind",
         build_requires=("scikit-build-core==0.11.6", _STUBS, "nanobind==2.12.0"),
         configure=_UNITY,
@@ -148,6 +152,7 @@ RELEASES: tuple[Release, ...] = (
         range=SpecifierSet(">=1.23"),
         pythons=SpecifierSet(">=3.10"),
         because="its pyproject.toml",
+        setup_py=False,
         binding="nanobind",
         build_requires=("scikit-build-core==0.11.6", _STUBS, "nanobind==2.15.0"),
         configure=_UNITY,

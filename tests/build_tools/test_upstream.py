@@ -7,16 +7,19 @@ import hashlib
 import json
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from build_tools import onnx_cli
 from build_tools.cmake import CMakeBuild
 from build_tools.config import Linkage
 from build_tools.context import Context
 from build_tools.errors import ConfigError, PinError, SmokeError, WheelError
+from build_tools.generator import Generator
 from build_tools.pins import load_pins
 from build_tools.process import SystemRunner
 from build_tools.protobuf.model import ProtobufInstall
@@ -28,6 +31,7 @@ from build_tools.upstream.releases import RELEASES, release_of
 from build_tools.upstream.suite import read_report
 from build_tools.upstream.trial import available_protobufs, extremes
 from build_tools.wheel_file import WheelFile
+from tests.build_tools.recordings import windows_host
 from tests.build_tools.site import make_site
 from tests.build_tools.support import RecordedRunner, has, make_host, said
 from tests.build_tools.test_wheel import TOOLCHAIN, TOOLS
@@ -131,6 +135,23 @@ class TestWhatTheBuildIsTold:
     def test_a_missing_binding_library_is_an_error(self, tmp_path):
         with pytest.raises(WheelError, match="nanobind/cmake is not in the build environment"):
             self.entries(tmp_path, "1.23.2")
+
+
+class TestOnWindows:
+    """A setup.py that drives CMake names a platform there, which Ninja refuses."""
+
+    @pytest.mark.parametrize(("version", "refused"), [("1.17.0", True), ("1.22.0", False)])
+    def test_ninja_is_refused_where_setup_py_drives(self, tmp_path, version, refused):
+        site = make_site(tmp_path, "--onnx-version", version)
+        object.__setattr__(site, "context", replace(site.context, host=windows_host()))
+        if not refused:
+            onnx_cli._require_generator(site)
+            return
+        with pytest.raises(ConfigError, match="cannot be built with Ninja on Windows"):
+            onnx_cli._require_generator(site)
+        studio = Generator(name="Visual Studio 17 2022", platform="x64", major=17)
+        object.__setattr__(site, "generator", studio)
+        onnx_cli._require_generator(site)
 
 
 class TestMakingTheWheel:

@@ -130,14 +130,24 @@ def _lost_on_the_way(text: str, facts: Facts) -> Iterator[Finding]:
     if refused is not None and about_cmake_args(refused):
         yield fatal(refused.what, f"CMAKE_ARGS={text}", *refused.fix)
         return
-    words = shlex.split(text)
-    if refused is None and _plain(words) != _plain(_of_environment(facts, text)):
+    if refused is not None:
+        return
+    words = _posix_words(text)
+    if _plain(words) != _plain(_of_environment(facts, text)):
         yield fatal(
-            f"CMAKE_ARGS becomes {' '.join(map(repr, words))} on its way to CMake",
+            f"CMAKE_ARGS becomes {' '.join(map(repr, words)) or 'an error'} on its way to CMake",
             f"CMAKE_ARGS={text}; POSIX's rules eat backslashes and keep quotation marks together",
             "set CMAKE_ARGS=-DNAME=C:/folder  (no quotation marks around it all, forward slashes)",
             spared="it takes CMAKE_ARGS apart by the rules of the system, and hands CMake a file",
         )
+
+
+def _posix_words(text: str) -> list[str]:
+    """Return what shlex makes of CMAKE_ARGS; nothing where it gives up."""
+    try:
+        return shlex.split(text)
+    except ValueError:  # a backslash at the end escapes nothing
+        return []
 
 
 def about_cmake_args(error: BuilderError) -> bool:
@@ -231,8 +241,7 @@ CHECKS = (
         "the quotation marks part of the value; in bash `set X=…` sets nothing at all; and "
         "scikit-build-core drops two settings.",
         look="It is taken apart both ways and compared; quotation marks in values and paths that "
-        "do "
-        "not exist are pointed out.",
+        "do not exist are pointed out.",
         cure="It is taken apart by the rules of the system; settings reach CMake in a file.",
         examine=_mangled,
     ),
@@ -241,8 +250,7 @@ CHECKS = (
         title="An old ONNX asks for a CMake that no longer exists",
         symptoms=("Compatibility with CMake < 3.5 has been removed from CMake.",),
         cause="ONNX up to 1.16.0 asks for CMake 3.1, and the pybind11 that ONNX up to 1.16.2 "
-        "carries for "
-        "3.4; CMake 4 refuses both.",
+        "carries for 3.4; CMake 4 refuses both.",
         look="The release's CMakeLists.txt is known; CMake is asked for its version.",
         cure="-DCMAKE_POLICY_VERSION_MINIMUM=3.5 lets CMake 4 go on.",
         examine=_policy_of_either,
@@ -283,7 +291,7 @@ CHECKS = (
         title="CMake or Ninja does not work",
         symptoms=('CMake was unable to find a build program corresponding to "Ninja".',),
         cause="It is missing, too old, for another machine, or hangs.",
-        look="Each is asked for its version, for three seconds at most.",
+        look="Each is asked for its version, for some seconds at most.",
         cure="The pinned ones of the builder's environment are used.",
         examine=_silent_tools,
     ),

@@ -173,8 +173,7 @@ CHECKS = (
             "ninja: build stopped: subcommand failed. (Error 137)",
         ),
         cause="As many compilers are started as there are processors, whatever the control group "
-        "or "
-        "the shell allows; ONNX's largest file takes 0.7 GB.",
+        "or the shell allows; ONNX's largest file takes 0.7 GB.",
         look="Free memory, swap, control groups and ulimit.",
         cure="As many are started as fit; where not one fits, nothing is.",
         examine=_upstream_memory,
@@ -228,8 +227,8 @@ CHECKS = (
         identifier="processor",
         title="A processor that few people have",
         symptoms=("AssertionError: Not equal to tolerance", "wrong numbers, and no message at all"),
-        cause="raw_data has the lowest byte first; there are no wheels, so everything is compiled, "
-        "and under emulation that takes hours.",
+        cause="raw_data has the lowest byte first; there are no wheels, so everything is "
+        "compiled, and under emulation that takes hours.",
         look="The machine's name, and /proc/cpuinfo for emulation.",
         cure="The engine's tests run on the machine that the wheel is built on.",
         examine=_processor,

@@ -75,13 +75,12 @@ CHECKS = (
         identifier="macos-slices",
         title="A library lacks a processor, or a tag promises too much",
         symptoms=(
-            "ld: warning: ignoring file libprotobuf.a, building for macOS-x86_64 but attempting to "
-            "link with file built for macOS-arm64",
+            "ld: warning: ignoring file libprotobuf.a, building for macOS-x86_64 but attempting "
+            "to link with file built for macOS-arm64",
             "dyld: Symbol not found: __ZNSt3__18to_charsEPcS0_d",
         ),
-        cause="Homebrew's libraries are for one processor, and a universal wheel is for two; "
-        "tags of "
-        "macOS 11 and later have no minor version.",
+        cause="Homebrew's libraries are for one processor, and a universal wheel is for two; tags "
+        "of macOS 11 and later have no minor version.",
         look="The slices of the library, ARCHFLAGS and MACOSX_DEPLOYMENT_TARGET.",
         cure="protobuf is built for the processors and the system of the wheel.",
         examine=_slices,

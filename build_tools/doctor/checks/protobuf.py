@@ -156,9 +156,13 @@ def _all_of(found: ProtobufFound) -> tuple[str, ...]:
 
 def _in_front(basics: Basics) -> Iterator[Finding]:
     """Yield headers that the environment puts before those of the protobuf that is linked."""
+    config = basics.config
+    # Which shared one of the machine is taken is not known yet; it may be the one in front.
+    either = config.protobuf is Linkage.SHARED and config.protobuf_root is None
+    say = warning if either and not basics.upstream else fatal
     for said in basics.foreign_headers:
         name = said.partition(":")[0]
-        yield fatal(
+        yield say(
             "the compiler would take protobuf's headers from another protobuf than the library",
             said,
             f"unset {name}",
@@ -325,9 +329,8 @@ CHECKS = (
         "step.",
         look="The linker is asked to put all of the archive into a shared object: 0.2 s.",
         cure="A position-independent protobuf is built from pinned sources. For ONNX 1.18 and "
-        "later "
-        "upstream's ONNX_BUILD_CUSTOM_PROTOBUF=ON does the same; before that, use the shared "
-        "library.",
+        "later upstream's ONNX_BUILD_CUSTOM_PROTOBUF=ON does the same; before that, use the "
+        "shared library.",
         examine=_not_pic,
         applies=_nothing_installed,
     ),
@@ -352,9 +355,9 @@ CHECKS = (
             "ImportError: … undefined symbol: _ZNK6google8protobuf7Message11GetTypeNameB5cxx11Ev",
             "ImportError: … undefined symbol: fixed_address_empty_string",
         ),
-        cause="CMake looks for protoc, headers and library one by one. With a conda environment, a "
-        "system package and something in /usr/local each may come from elsewhere; so may headers "
-        "by way of CPATH or CXXFLAGS.",
+        cause="CMake looks for protoc, headers and library one by one. With a conda environment, "
+        "a system package and something in /usr/local each may come from elsewhere; so may "
+        "headers by way of CPATH or CXXFLAGS.",
         look="CMake's own find commands are run; CPATH and the flags are searched for headers.",
         cure="Nothing is searched for: the one protobuf that is used is named to CMake. Headers "
         "that the environment puts in front are an error before anything is compiled.",
@@ -368,8 +371,8 @@ CHECKS = (
             "USE_PROTOBUF_SHARED_LIBS : ON",
             "LNK2001: unresolved external symbol … fixed_address_empty_string",
         ),
-        cause="The option is a wish: CMake prints it and links what it finds. On Windows an import "
-        "library and a static one have the same ending.",
+        cause="The option is a wish: CMake prints it and links what it finds. On Windows an "
+        "import library and a static one have the same ending.",
         look="The file is read: an archive, a shared library, or an import library.",
         cure="The option follows from the file, and the wheel's dynamic section is checked.",
         examine=_link_mode,
@@ -383,8 +386,7 @@ CHECKS = (
             "LNK1181: cannot open input file 'protobuf.lib'",
         ),
         cause="ONNX before 1.15 never builds protobuf. A protoc without libraries, or libraries "
-        "in a "
-        "folder that CMake does not look into, count as none.",
+        "in a folder that CMake does not look into, count as none.",
         look="CMake's own find commands are run; the folder of --protobuf-root is probed.",
         cure="protobuf is built from pinned sources.",
         examine=_missing,
@@ -396,9 +398,8 @@ CHECKS = (
             "Protobuf only supports C++14 and newer",
             "'string_view' in namespace 'std' does not name a type",
         ),
-        cause="ONNX 1.13 and 1.14 set CMAKE_CXX_STANDARD to 11 and ignore the user's; the "
-        "headers of "
-        "protobuf 22 and later need 14 or 17.",
+        cause="ONNX 1.13 and 1.14 set CMAKE_CXX_STANDARD to 11 and ignore the user's; the headers "
+        "of protobuf 22 and later need 14 or 17.",
         look="The release's CMakeLists.txt is known; the version of the protobuf is read.",
         cure="A protobuf of the generation of 3.20 is built.",
         examine=_needs_newer_standard,
@@ -412,7 +413,7 @@ CHECKS = (
             "cannot execute binary file",
         ),
         cause="When cross compiling, the protoc of the target is taken.",
-        look="protoc is run, for three seconds at most; its file says which machine it is for.",
+        look="protoc is run, for some seconds at most; its file says which machine it is for.",
         cure="protoc is built for the machine that builds.",
         examine=_cannot_run,
         applies=_nothing_installed,
@@ -423,8 +424,8 @@ CHECKS = (
         symptoms=(
             "ImportError: libprotobuf.so.20: cannot open shared object file: No such file or "
             "directory",
-            "ImportError: DLL load failed while importing onnx_cpp2py_export: The specified module "
-            "could not be found.",
+            "ImportError: DLL load failed while importing onnx_cpp2py_export: The specified "
+            "module could not be found.",
         ),
         cause="The library lies where only the linker was told to look, and its name changes with "
         "every release of protobuf.",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from build_tools.doctor.facts import Facts
 
 _NO_TARGET = "no Python answers"
+_OURS = "it builds for the Python that runs it"
 
 
 def _target_answers(facts: Facts) -> str:
@@ -25,14 +26,18 @@ def _target_answers(facts: Facts) -> str:
 def _headers(facts: Facts) -> Iterator[Finding]:
     yield from _own_headers(facts)
     target = facts.target
-    if target is None or target.problem:
+    if target is None:
+        return
+    if target.problem:
+        what = f"{target.path} does not say what it is"
+        yield fatal(what, target.problem, "nox -s doctor -- --python PATH", spared=_OURS)
         return
     if not target.has_headers:
         yield fatal(
             f"the headers of {target.path} ({target.version}) are missing",
             f"{target.include_dir}/Python.h: no such file",
             *_install(facts, target.version),
-            spared="it builds for the Python that runs it",
+            spared=_OURS,
         )
     yield from _others(facts)
 
@@ -227,8 +232,8 @@ CHECKS = (
         title="The sources stand in for the installed package",
         symptoms=(
             "ModuleNotFoundError: No module named 'onnx.onnx_cpp2py_export'",
-            "ImportError: cannot import name 'ONNX_ML' from 'onnx.onnx_cpp2py_export' "
-            "(unknown location)",
+            "ImportError: cannot import name 'ONNX_ML' from 'onnx.onnx_cpp2py_export' (unknown "
+            "location)",
         ),
         cause="Python looks into the current folder first, and that is a clone of ONNX.",
         look="The current folder, the shell's and those of PYTHONPATH are searched for "

@@ -172,8 +172,7 @@ CHECKS = (
         title="Two packages export the same names of ONNX, protobuf or abseil",
         symptoms=("Segmentation fault (core dumped)  (when imported with torch or tensorflow)",),
         cause="Extensions that are linked without hiding what they are made of offer it to the "
-        "whole "
-        "process; the first one wins, GNU_UNIQUE names even under RTLD_LOCAL.",
+        "whole process; the first one wins, GNU_UNIQUE names even under RTLD_LOCAL.",
         look="The dynamic symbol tables of the packages in the environment are compared.",
         cure="The wheel exports its initialisation function and nothing else, which is proved.",
         examine=_clash,
@@ -187,11 +186,9 @@ CHECKS = (
             "CHECK failed: GeneratedDatabase()->Add(encoded_file_descriptor, size)",
         ),
         cause="Each library with ONNX's generated code registers it in the one full libprotobuf "
-        "that "
-        "they share, and the second time the process is ended.",
+        "that they share, and the second time the process is ended.",
         look="The link mode, ONNX_USE_LITE_PROTO, and the installed libraries that have the "
-        "message "
-        "descriptions and need a shared protobuf.",
+        "message descriptions and need a shared protobuf.",
         cure="The lite run time is linked, which has no registry.",
         examine=_descriptors,
         applies=_environment,

@@ -136,8 +136,7 @@ CHECKS = (
         symptoms=(
             "cpp/io/import_tensor.cc: error: 'FLOAT6E2M3' is not a member of 'onnx::TensorProto'",
             "cpp/io/inference.cc: error: 'bool …::hasOutput(size_t)' marked 'override', but does "
-            "not "
-            "override",
+            "not override",
         ),
         cause="The engine is written for the C++ interface of recent releases.",
         look="The release that is asked for is compared with the oldest that the engine has.",
@@ -154,8 +153,7 @@ CHECKS = (
             "error: Failed to connect to … port 443",
         ),
         cause="There is no route to the hosts, a proxy or a mirror is not set, or a host has "
-        "packed "
-        "its archives anew. CMake notices in the middle of the build.",
+        "packed its archives anew. CMake notices in the middle of the build.",
         look="What is in the cache and in --archives is looked up; the hosts of the rest are "
         "tried.",
         cure="Sources are fetched from several places, an index mirror included, and checked by "

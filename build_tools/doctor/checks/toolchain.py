@@ -159,8 +159,8 @@ CHECKS = (
         symptoms=(
             "ImportError: undefined symbol: _ZNSt10filesystem7__cxx114path14_M_split_cmptsEv",
         ),
-        cause="GCC before 9 and LLVM before 9 keep std::filesystem in libstdc++fs or libc++fs, and "
-        "nothing links it.",
+        cause="GCC before 9 and LLVM before 9 keep std::filesystem in libstdc++fs or libc++fs, "
+        "and nothing links it.",
         look="A program with <filesystem> is linked, with and without the library.",
         cure="Name the library in LDFLAGS, or use a newer compiler.",
         examine=_filesystem,
@@ -204,8 +204,7 @@ CHECKS = (
             "DSO missing from command line",
         ),
         cause="Every name of abseil has its release in it, and string_view is std's or abseil's "
-        "own "
-        "as the C++ standard goes that abseil was compiled as.",
+        "own as the C++ standard goes that abseil was compiled as.",
         look="The names in libprotobuf are compared with abseil's config.h and options.h.",
         cure="A protobuf that needs no abseil is built.",
         examine=_abseil,

@@ -39,8 +39,8 @@ def _long_paths(facts: Facts) -> Iterator[Finding]:
             f"{facts.config.onnx_version}, below {target.site_packages}",
             f"{site} + {release.longest_member}; Windows allows {_LONGEST_PATH}, folders "
             f"{_LONGEST_FOLDER}, and LongPathsEnabled is not set",
-            "reg add HKLM\\SYSTEM\\CurrentControlSet\\Control\\FileSystem /v LongPathsEnabled "
-            "/t REG_DWORD /d 1",
+            "reg add HKLM\\SYSTEM\\CurrentControlSet\\Control\\FileSystem /v LongPathsEnabled /t "
+            "REG_DWORD /d 1",
             "git config --system core.longpaths true",
             "py -m venv C:\\v",
             spared="the paths in its wheel are short" if ours else "",
@@ -165,8 +165,7 @@ CHECKS = (
         title="Two of MSVC's run times are mixed",
         symptoms=(
             "LNK2038: mismatch detected for 'RuntimeLibrary': value 'MT_StaticRelease' doesn't "
-            "match "
-            "value 'MD_DynamicRelease'",
+            "match value 'MD_DynamicRelease'",
         ),
         cause="protobuf's default is the static run time, ONNX's the shared one.",
         look="The directives in the .lib are read.",
@@ -178,13 +177,12 @@ CHECKS = (
         identifier="debug-and-release-mixed",
         title="Debug and Release are mixed",
         symptoms=(
-            "LNK2038: mismatch detected for '_ITERATOR_DEBUG_LEVEL': value '2' doesn't match value "
-            "'0'",
+            "LNK2038: mismatch detected for '_ITERATOR_DEBUG_LEVEL': value '2' doesn't match "
+            "value '0'",
             "LNK1104: cannot open file 'libprotobufd.lib'",
         ),
         cause="Debug libraries have another layout and a name that ends in d; setup.py packs a "
-        "Debug "
-        "folder that lies about.",
+        "Debug folder that lies about.",
         look="The directives in the .lib and its name; Debug folders of earlier builds.",
         cure="Every build type has a folder and a protobuf of its own.",
         examine=_debug,
@@ -195,8 +193,7 @@ CHECKS = (
         title="The run-time library is older than the compiler",
         symptoms=(
             "ImportError: DLL load failed while importing onnx_cpp2py_export: A dynamic link "
-            "library "
-            "(DLL) initialization routine failed.",
+            "library (DLL) initialization routine failed.",
         ),
         cause="From toolset 14.40 on mutexes are initialised in a way that an older msvcp140.dll, "
         "which may be in the process already, cannot handle.",

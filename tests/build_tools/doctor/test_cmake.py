@@ -149,6 +149,13 @@ class TestMangled:
         said = run(real_tools().cmake, *shlex.split(text), "-P", show)
         assert said.stderr.strip() == "1 -DTWO=2|"
 
+    def test_a_backslash_at_the_end(self):
+        """shlex gives up; the rules of Windows take it for what it is."""
+        environ = {"CMAKE_ARGS": "-DCMAKE_PREFIX_PATH=C:\\tools\\"}
+        facts = make_facts(host={"system": "windows"}, environ=environ)
+        found = findings("cmake-arguments-mangled", upstream(facts))
+        assert "becomes an error" in found[0].what
+
     def test_what_is_written_well_arrives(self):
         text = '-D CMAKE_BUILD_TYPE=Debug "-DX=a b" -DY=1'
         facts = make_facts("--onnx-version", "1.20.0", environ={"CMAKE_ARGS": text})

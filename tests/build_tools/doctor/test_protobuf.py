@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from build_tools import probes
 from build_tools.binaries import FileKind
-from build_tools.config import Linkage
+from build_tools.config import BuildConfig, Linkage
 from build_tools.doctor import machine, protobufs
 from build_tools.doctor.basics import foreign_headers
 from build_tools.doctor.hurry import Hurried
@@ -41,7 +42,7 @@ from tests.build_tools.doctor.cases import (
     upstream,
 )
 from tests.build_tools.support import make_host, script, write_tree
-from tests.build_tools.toy_protobuf import GXX, Toy, build, needs_compiler, needs_shell
+from tests.build_tools.toy_protobuf import GXX, Toy, build, make_bench, needs_compiler, needs_shell
 
 pytestmark = [needs_compiler, needs_shell, posix]
 
@@ -168,19 +169,40 @@ class TestSeveral:
         expected = f"P={finds.protoc} H={finds.include_dir} L={finds.static_library}"
         assert expected in said.stdout, said.stdout + said.stderr
 
-    def test_two_protobufs_by_way_of_the_environment(self, tmp_path):
+    def test_two_protobufs_by_way_of_the_environment(self):
         """The compiler takes the headers in CPATH, whatever a build names."""
-        service_header(tmp_path)
-        environ = {"CPATH": str(tmp_path / "include")}
-        said = tuple(foreign_headers(make_host(environ=environ)))
-        assert said == (f"CPATH: {tmp_path}/include",)
-        facts = make_facts(foreign_headers=said)
+        facts = make_facts(foreign_headers=("CPATH: /opt/conda/include",))
         finding = only("two-protobufs", facts)
         assert finding.severity is FATAL
         assert finding.fix[0] == "unset CPATH"
-        (tmp_path / "x.cc").write_text("#include <google/protobuf/message_lite.h>\n")
-        seen = run(GXX, "-E", "-H", tmp_path / "x.cc", **environ)
-        assert str(tmp_path / "include/google/protobuf/message_lite.h") in seen.stderr
+        shared = make_facts("--protobuf", "shared", foreign_headers=facts.foreign_headers)
+        assert severities("two-protobufs", shared) == [WARNING]
+
+    @pytest.mark.parametrize(
+        "environ",
+        [
+            {"CPATH": "@"},
+            {"CPLUS_INCLUDE_PATH": "@"},
+            {"CXXFLAGS": "-I@"},
+            {"CPPFLAGS": "-isystem @"},
+            {"CXXFLAGS": "-idirafter @"},
+            {"CXXFLAGS": "-O2"},
+        ],
+        ids=str,
+    )
+    def test_whose_headers_the_compiler_takes(self, tmp_path, environ):
+        """What is predicted from the environment is what the compiler does with our prefix."""
+        own, other = (service_header(Toy(root=tmp_path / name).make()) for name in "ab")
+        environ = {name: text.replace("@", f"{other}/include") for name, text in environ.items()}
+        words = [
+            word for name in ("CPPFLAGS", "CXXFLAGS") for word in environ.get(name, "").split()
+        ]
+        bench = replace(make_bench(), environment={**os.environ, **environ}, flags=tuple(words))
+        really = probes.headers_in_front(own / "include", bench).ok
+        host = make_host(environ=environ)
+        predicted = not tuple(foreign_headers(host, BuildConfig()))
+        assert predicted is really
+        assert tuple(foreign_headers(host, BuildConfig(protobuf_root=other))) == ()
 
 
 class TestLinkMode:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from build_tools.doctor import pythons, trees
+from build_tools.doctor import programs, pythons, trees
 from build_tools.doctor.checks.python import fits
 from build_tools.doctor.releases import release_of
 from build_tools.index_settings import read_index_settings
@@ -59,6 +59,12 @@ class TestHeaders:
         finding = only("python-headers", upstream(facts))
         assert finding.severity is FATAL
         assert finding.fix[0] == "dnf install python3.11-devel"
+
+    def test_a_python_that_does_not_answer(self):
+        silent = replace(PYTHON, problem="no such file")
+        facts = make_facts(target=silent)
+        assert only("python-headers", upstream(facts)).severity is FATAL
+        assert outcome("distutils-missing", facts).not_applicable
 
     def test_another_python_that_cmake_may_take(self):
         other = replace(PYTHON, path=Path("/usr/local/bin/python3"), version="3.12.1")
@@ -227,6 +233,15 @@ class TestAsking:
         found = [path for path, _ in pythons.candidates(make_host(environ=environ))]
         assert found[0] == tmp_path / "a/python"
         assert found[1:] in ([], [Path(sys.executable)])
+
+    def test_the_builders_own_environment_is_not_what_a_user_finds(self, tmp_path):
+        """nox puts its environment first on PATH; with its scripts, CMake's among them."""
+        write_tree(tmp_path, {"pyvenv.cfg": "", "bin/python": "", "bin/cmake": ""})
+        host = make_host(environ={"PATH": f"{tmp_path}/bin:/usr/bin"})
+        own = replace(host, python=replace(host.python, executable=tmp_path / "bin/python"))
+        assert programs.outside(own).environ["PATH"] == "/usr/bin"
+        (tmp_path / "pyvenv.cfg").unlink()
+        assert programs.outside(own) == own
 
     def test_shims_are_asked_once_and_versions_by_themselves(self, tmp_path):
         for name in ("shims/python", "shims/python3", "shims/python3.12"):
