@@ -50,6 +50,13 @@ def onnx(session: nox.Session) -> None:
 
 
 @nox.session
+def audit(session: nox.Session) -> None:
+    """Prove any wheel: -- WHEEL…; symbols, linkage, tag, hardening, paths, names; text or SARIF."""
+    prepare(session, "builder")
+    session.run("python", "-m", "build_tools", "audit", *session.posargs)
+
+
+@nox.session
 def wheels(session: nox.Session) -> None:
     """Build the wheel matrix from this machine: -- --target TAG… --python X.Y… --test."""
     prepare(session, "wheels")

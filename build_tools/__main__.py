@@ -120,6 +120,7 @@ VERBS: tuple[Verb, ...] = (
         "Build wheels for other systems and Pythons with zig, check them and try them.",
         (*_CROSSING, "out_dir", "force"),
     ),
+    Verb("audit", "build_tools.audit_cli", "Prove any wheel, ours or another's.", _SHOWN),
     Verb("matrix", "build_tools.matrix_cli", "Show the wheel matrix.", _SHOWN),
     Verb("fetch", "build_tools.fetch_cli", "Fetch pinned sources.", (*_SOURCES, *_SHOWN)),
     Verb("cache", "build_tools.cache_cli", "List, verify or prune.", ("cache_dir", *_SHOWN)),

@@ -135,7 +135,10 @@ def _prove(
 ) -> Iterable[Proof]:
     modules = [binary for binary in binaries if not binary.vendored]
     yield prove_exports(modules)
+    yield prove_private_names(modules)
     yield prove_protobuf_linkage(modules, expected.protobuf)
+    yield prove_hardening(modules)
+    yield prove_no_source_paths(modules)
     if expected.repaired:
         yield prove_search_path(binaries)
         if policy:
@@ -170,6 +173,36 @@ def prove_exports(modules: Iterable[WheelBinary]) -> Proof:
     )
 
 
+def prove_private_names(modules: Iterable[WheelBinary]) -> Proof:
+    """No name is bound for the whole process, even where a module is loaded privately."""
+    unique = sorted({name for module in modules for name in module.hardening.unique})
+    return Proof(
+        claim="no name is unique in the whole process (GNU_UNIQUE)",
+        evidence=f"{len(unique)}: {_some(unique)}" if unique else "none",
+        ok=not unique,
+    )
+
+
+def prove_hardening(modules: Iterable[WheelBinary]) -> Proof:
+    """The protections that the linker offers are in place."""
+    lacks = [f"{module.member}: {what}" for module in modules for what in module.hardening.lacks]
+    return Proof(
+        claim="it has the linker's protections: relocations, stack and data",
+        evidence=f"missing: {_some(lacks)}" if lacks else "none is missing",
+        ok=not lacks,
+    )
+
+
+def prove_no_source_paths(modules: Iterable[WheelBinary]) -> Proof:
+    """It does not tell where the sources lay when it was compiled."""
+    paths = sorted({path for module in modules for path in module.hardening.source_paths})
+    return Proof(
+        claim="no absolute path of a source file is in it",
+        evidence=f"{len(paths)}: {_some(paths)}" if paths else "none",
+        ok=not paths,
+    )
+
+
 def prove_protobuf_linkage(modules: Iterable[WheelBinary], linkage: Linkage) -> Proof:
     """The modules name a protobuf library as needed exactly when it was linked shared."""
     needed = sorted({name for module in modules for name in module.dynamic.needed})
@@ -182,6 +215,11 @@ def prove_protobuf_linkage(modules: Iterable[WheelBinary], linkage: Linkage) -> 
         evidence=f"needed: {', '.join(protobuf) or 'none of ' + ', '.join(needed)}",
         ok=bool(protobuf),
     )
+
+
+def links_protobuf(module: WheelBinary) -> bool:
+    """Say whether a module needs a protobuf library at run time."""
+    return any(_PROTOBUF.match(name) for name in module.dynamic.needed)
 
 
 def prove_search_path(binaries: Iterable[WheelBinary]) -> Proof:

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from build_tools.record import Proof
+from build_tools.target import WINDOWS_MACHINES
 from build_tools.toolchain.apple import dotted, parse_tag, platform_tag
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from build_tools.wheel_file import WheelBinary
 
-_WINDOWS_PROCESSORS = {"win_amd64": "x86_64", "win_arm64": "aarch64", "win32": "i386"}
 _MACOS_PROCESSORS = {"arm64": "aarch64"}
 
 # Of Windows itself, in every release that Python runs on; the C runtime is one of them.
@@ -43,10 +43,10 @@ def prove_platform(
     tags: Sequence[str], binaries: Sequence[WheelBinary], *, repaired: bool
 ) -> Iterator[Proof]:
     """Yield what is to be proved of a wheel with these platform tags; nothing for Linux."""
-    windows = [tag for tag in tags if tag in _WINDOWS_PROCESSORS]
+    windows = [tag for tag in tags if tag in WINDOWS_MACHINES]
     macos = [tag for tag in tags if parse_tag(tag)]
     for tag in windows:
-        yield prove_processors(tag, {_WINDOWS_PROCESSORS[tag]}, binaries)
+        yield prove_processors(tag, {WINDOWS_MACHINES[tag]}, binaries)
     if windows and repaired:
         yield prove_dlls(binaries)
         yield prove_cxx_runtime(binaries)

@@ -6,6 +6,7 @@ without a cross compiler has the host's target.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,12 @@ Libc = Literal["glibc", "musl", ""]
 
 _CMAKE_SYSTEMS: dict[System, str] = {"linux": "Linux", "darwin": "Darwin", "windows": "Windows"}
 _CMAKE_PROCESSORS = {("windows", "x86_64"): "AMD64", ("darwin", "aarch64"): "arm64"}
+WINDOWS_MACHINES = {"win_amd64": "x86_64", "win_arm64": "aarch64", "win32": "i386"}
+"""The processor of each of Windows' platform tags."""
+
+_TAG = re.compile(
+    r"(?:linux|manylinux\d+|(?:many|musl)linux_\d+_\d+|macosx_\d+_\d+)_(?P<machine>\w+)"
+)
 _MACHINE_NAMES = {"arm64": "aarch64"}
 
 
@@ -84,6 +91,20 @@ class Target:
 
     def __str__(self) -> str:
         return self.name
+
+
+def target_of_tag(tag: str) -> Target:
+    """Return what a wheel with a platform tag is for; raises ValueError for a tag of no system."""
+    if tag.startswith("win"):
+        return Target(name=tag, system="windows", machine=WINDOWS_MACHINES.get(tag, ""))
+    match = _TAG.fullmatch(tag)
+    if match is None:
+        raise ValueError(f"{tag} names no system")
+    machine = _MACHINE_NAMES.get(match["machine"], match["machine"])
+    if tag.startswith("macosx"):
+        return Target(name=tag, system="darwin", machine=machine)
+    libc: Libc = "musl" if tag.startswith("musl") else "glibc"
+    return Target(name=tag, system="linux", machine=machine, libc=libc)
 
 
 def native_target(host: Host) -> Target:

@@ -8,7 +8,7 @@ import hashlib
 import io
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.parser import Parser
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -18,6 +18,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from build_tools.binaries import DynamicFacts, dynamic_facts, identify
 from build_tools.errors import WheelError
+from build_tools.hardening import Hardening, read_hardening
 from build_tools.storage import sha256_of
 from build_tools.symbols import exported_symbols
 
@@ -45,6 +46,9 @@ class WheelBinary:
 
     dynamic: DynamicFacts
     """What it needs when it is loaded."""
+
+    hardening: Hardening = field(default_factory=Hardening)
+    """How it is protected, and what it says of the machine it was made on."""
 
     machine: str
     """The processor it is for."""
@@ -129,6 +133,7 @@ class WheelFile:
             size=self.members[member],
             exported=exported_symbols(unpacked),
             dynamic=dynamic_facts(unpacked),
+            hardening=read_hardening(unpacked),
             machine=identify(unpacked).machine,
             vendored=_is_vendored(PurePosixPath(member)),
         )

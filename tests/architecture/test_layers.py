@@ -31,13 +31,13 @@ BUILDER_LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"binaries", "symbols", "probes", "recipe"}),
     frozenset({"protobuf", "onnx", "prepare", "python_headers", "musl", "sample"}),
     frozenset({"doctor"}),
-    frozenset({"inputs", "wheel_file", "wheel", "audit", "audit_platform", "repair"}),
+    frozenset({"hardening", "inputs", "wheel_file", "wheel", "audit", "audit_platform", "repair"}),
     frozenset({"smoke", "smoke_program"}),
     frozenset({"across", "trials", "sample_program"}),
     frozenset({"timeline", "report_page", "report"}),
     frozenset({"upstream"}),
     frozenset({"build", "develop", "wheels", "onnx_cli"}),
-    frozenset({"cache_cli", "doctor_cli", "fetch_cli", "matrix_cli"}),
+    frozenset({"audit_cli", "cache_cli", "doctor_cli", "fetch_cli", "matrix_cli"}),
     frozenset({"__main__"}),
 )
 

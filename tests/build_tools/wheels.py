@@ -8,6 +8,7 @@ import hashlib
 import io
 import shutil
 import subprocess
+import sys
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 needs_c_compiler = pytest.mark.skipif(CC is None, reason="no C compiler on PATH")
+PROTECTED = ("-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack") if sys.platform == "linux" else ()
 TAG = "cp311-cp311-linux_x86_64"
 MODULE = "toy/_core.cpython-311-x86_64-linux-gnu.so"
 
@@ -26,7 +28,7 @@ def shared_object(path: Path, source: str, *flags: str) -> bytes:
     """Compile C into a shared object and return its bytes."""
     code = path.with_suffix(".c")
     code.write_text(source, encoding="utf-8")
-    command = [CC, "-shared", "-fPIC", "-fvisibility=hidden", "-o", path, code, *flags]
+    command = [CC, "-shared", "-fPIC", "-fvisibility=hidden", "-o", path, code, *PROTECTED, *flags]
     subprocess.run(command, check=True, capture_output=True)
     return path.read_bytes()
 
