@@ -350,6 +350,37 @@ bool QLinearConcat(Body& b) {
   return true;
 }
 
+bool QGemm(Body& b) {
+  b.Inputs({"A", "a_scale", "a_zero", "B", "b_scale", "b_zero", "C", "Y_scale", "Y_zero"});
+  b.Outputs({"Y"});
+  AddDequantized(b, "a", "A", "a_scale", "a_zero");
+  AddDequantized(b, "b", "B", "b_scale", "b_zero");
+  b.Set("axis", b.Int("transB", 0) != 0 ? int64_t{0} : int64_t{1});  // scales may be one for each column
+  if (b.Given(6)) b.Add("scale = Mul (a_scale, b_scale) whole = Cast <to = 1> (C) c = Mul (whole, scale)");
+  // The bias is not scaled by alpha.
+  b.Add(b.Given(6) ? "y = Gemm (a, b, c)" : "y = Gemm (a, b)").Copy({"alpha", "transA", "transB"});
+  if (b.Given(7)) {
+    AddQuantized(b, "Y_scale", "Y_zero", b.Given(8), "A");
+  } else {
+    b.Add("Y = Identity (y)");
+  }
+  return true;
+}
+
+/// The standard's operator, which has taken over the element types since.
+bool QuantizeLinear(Body& b) {
+  b.Inputs({"x", "y_scale", "y_zero_point"});
+  b.Outputs({"y"});
+  b.Add("y = QuantizeLinear (x, y_scale, y_zero_point)").Copy({"axis", "block_size"});
+  return true;
+}
+bool DequantizeLinear(Body& b) {
+  b.Inputs({"x", "x_scale", "x_zero_point"});
+  b.Outputs({"y"});
+  b.Add("y = DequantizeLinear (x, x_scale, x_zero_point)").Copy({"axis", "block_size"});
+  return true;
+}
+
 /// Y = sums · scale + bias.
 void AddScaled(Body& b, bool bias) {
   b.Add("real = Cast <to = 1> (sums)");
@@ -410,6 +441,7 @@ bool RotaryEmbedding(Body& b) {
 const std::map<std::string, Writer>& Writers() {
   static const std::map<std::string, Writer> writers = {
       {"BiasGelu", &BiasGelu},
+      {"DequantizeLinear", &DequantizeLinear},
       {"DynamicQuantizeMatMul", &DynamicQuantizeMatMul},
       {"EmbedLayerNormalization", &EmbedLayerNormalization},
       {"FastGelu", &FastGelu},
@@ -418,6 +450,7 @@ const std::map<std::string, Writer>& Writers() {
       {"FusedMatMul", &FusedMatMul},
       {"Gelu", &Gelu},
       {"MatMulIntegerToFloat", &MatMulIntegerToFloat},
+      {"QGemm", &QGemm},
       {"QLinearAdd", &QLinearAdd},
       {"QLinearAveragePool", &QLinearAveragePool},
       {"QLinearConcat", &QLinearConcat},
@@ -426,6 +459,7 @@ const std::map<std::string, Writer>& Writers() {
       {"QLinearMul", &QLinearMul},
       {"QLinearSigmoid", &QLinearSigmoid},
       {"QLinearSoftmax", &QLinearSoftmax},
+      {"QuantizeLinear", &QuantizeLinear},
       {"QuickGelu", &QuickGelu},
       {"RotaryEmbedding", &RotaryEmbedding},
       {"SkipLayerNormalization", &SkipLayerNormalization},

@@ -249,6 +249,36 @@ def test_quantized_concat():
     )
 
 
+@pytest.mark.parametrize("to_float", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("columns", [False, True], ids=["one scale", "one for each column"])
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_quantized_gemm(transposed, columns, bias, to_float):
+    b = quantized(np.int8, 6, 8) if transposed else quantized(np.int8, 8, 6)
+    b_scale = (np.abs(floats(6)) + 0.5) / 50 if columns else scale(0.02)
+    inputs = [
+        *(quantized(np.uint8, 4, 8), scale(0.03), np.array(120, np.uint8)),
+        *(b, b_scale, np.zeros(b_scale.shape, np.int8)),
+        rng.integers(-500, 500, 6).astype(np.int32) if bias else None,
+    ]
+    if to_float:
+        kind = TensorProto.FLOAT
+    else:
+        kind = TensorProto.UINT8
+        inputs += [scale(0.4), np.array(128, np.uint8)]
+    attributes = {"transB": transposed, "alpha": 1.0}
+    constants = [i for i in (1, 2, 3, 4, 5, 7, 8) if i < len(inputs)]
+    compare("QGemm", inputs, attributes, [("y", kind)], constants=constants, steps=1, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int8])
+def test_quantize_and_dequantize_in_this_domain(dtype):
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    parameters = [np.abs(floats(3)) / 20, np.array([1, 2, 3], dtype)]
+    compare("QuantizeLinear", [floats(2, 3), *parameters], {"axis": 1}, [("y", kind)])
+    compare("DequantizeLinear", [quantized(dtype, 2, 3), *parameters], {"axis": 1})
+
+
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("zero", [False, True])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8])

@@ -122,9 +122,11 @@ class Parser {
         repeatable = false;
       } else if (Take("\\Q")) {
         repeatable = Quoted(flags, parts) || repeatable;
+      } else if (TakeFlags(flags)) {
+        repeatable = !parts.empty();  // as in RE2, a repeat behind them is of what stands before them
       } else {
-        repeatable = !TakeFlags(flags);
-        if (repeatable) parts.push_back(Atom(flags, depth));
+        parts.push_back(Atom(flags, depth));
+        repeatable = true;
       }
     }
     return AddMany(NodeKind::kSequence, std::move(parts));
@@ -244,8 +246,6 @@ class Parser {
     if (name.empty() ||
         !std::all_of(name.begin(), name.end(), [](char c) { return IsWordCharacter(static_cast<unsigned char>(c)); }))
       FailAt(begin, "a group without a name of letters, digits and _");
-    if (std::find(names_.begin(), names_.end(), name) != names_.end()) FailAt(begin, "a second group of one name");
-    names_.push_back(name);
     at_ = end + 1;
   }
 
@@ -398,7 +398,6 @@ class Parser {
 
   std::string_view pattern_;
   size_t at_ = 0;
-  std::vector<std::string_view> names_;
   Syntax syntax_;
 };
 
