@@ -25,7 +25,8 @@ _OWN = "it builds protobuf with the compiler that builds everything else"
 def _no_compiler(facts: Facts) -> Iterator[Finding]:
     error = facts.no_toolchain
     if error is not None:
-        commands = install(COMPILER, facts.package_manager)
+        named = facts.config.compiler or facts.host.environ.get("CXX", facts.host.environ.get("CC"))
+        commands = error.fix if named else install(COMPILER, facts.package_manager)
         yield fatal(error.what, "; ".join(error.looked) or "PATH", *commands)
 
 

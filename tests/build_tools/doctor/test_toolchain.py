@@ -54,6 +54,7 @@ def test_compiler_missing(tmp_path):
     assert finding["severity"] == "fatal"
     assert "/nowhere/g++" in finding["what"]
     assert result["verdict"] == "will fail"
+    assert any("correct CXX" in fix for fix in finding["fix"])
     failed = ToolchainError("no C++ compiler was found", looked=["PATH: none"])
     facts = make_facts(toolchain=None, no_toolchain=failed, package_manager="apk")
     assert only("compiler-missing", facts).fix == ("apk add g++",)
