@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from build_tools.doctor.packages import manager
 from build_tools.doctor.releases import release_of
 from build_tools.errors import PinError
-from build_tools.pins import load_pins
+from build_tools.pins import PinKind, load_pins
 from build_tools.storage import sha256_of
 
 if TYPE_CHECKING:
@@ -107,6 +107,9 @@ class Basics:
     """Folders with protobuf's headers that the environment puts before all others, with who does
     it: "CPATH: /opt/conda/include"."""
 
+    has_built: bool = False
+    """Whether an earlier build has left ONNX's library in the cache: little is left to do then."""
+
     package_manager: str = ""
     """What installs packages here, e.g. "apt"; empty where that is not known."""
 
@@ -145,6 +148,7 @@ def basics(
         sources=sources(config),
         python_headers=headers if headers.is_file() else None,
         foreign_headers=tuple(foreign_headers(host, config)),
+        has_built=any((config.cache_dir / "prefixes").glob(f"onnx-{config.onnx_version}-*")),
         package_manager=manager(host),
         upstream=upstream,
     )
@@ -217,6 +221,9 @@ def _at_hand(pin: Pin, config: BuildConfig) -> str:
     for place in pin.places:
         if (config.cache_dir / "archives" / place.sha256).is_file():
             return "the cache"
+    # What is only read needs no archive any more once it is unpacked.
+    if pin.kind is PinKind.TEST_DATA and any((config.cache_dir / "sources").glob(f"{pin.name}-*")):
+        return "the cache"
     wanted = {place.sha256 for place in pin.places}
     for folder in config.archives:
         if any(_digest(path) in wanted for path in _likely(folder, pin)):

@@ -42,6 +42,9 @@ COMPILER = {
 }
 """A C++ compiler."""
 
+NEWER_COMPILER = {**COMPILER, "dnf": "gcc-toolset-13-gcc-c++"}
+"""A compiler that is not the system's old one, where there is such a thing."""
+
 PYTHON_HEADERS = {
     "apt": "python{version}-dev",
     "dnf": "python{version}-devel",

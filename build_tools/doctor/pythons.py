@@ -36,7 +36,7 @@ def candidates(host: Host) -> Iterator[tuple[Path, str]]:
             identity = _identity(path)
             if identity not in seen and len(seen) < _MOST:
                 seen.add(identity)
-                yield path, "PATH"
+                yield path, "PATH" if path.parent == folder else "pyenv"
     own = host.python.executable
     if _identity(own) not in seen:
         yield own, "the builder's environment"

@@ -10,7 +10,7 @@ from build_tools.durations import size
 from build_tools.jobs import PER_JOB_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from build_tools.doctor.basics import Basics
@@ -28,16 +28,17 @@ _BIG = frozenset({"s390x", "ppc64", "ppc", "sparc64", "mips", "mips64"})
 
 def _memory(basics: Basics) -> Iterator[Finding]:
     host, jobs = basics.host, basics.jobs
+    say = _at_first(basics)
     limit = host.process_memory
     if limit is not None and limit < LARGEST_COMPILE:
-        yield fatal(
+        yield say(
             f"a process may have {size(limit)}, and a compiler needs {size(LARGEST_COMPILE)}",
             "the limit of this shell on a process's address space (ulimit -v)",
             "ulimit -v unlimited",
         )
     free = host.memory_available + host.swap_available
     if free < LARGEST_COMPILE:
-        yield fatal(
+        yield say(
             f"{size(free)} of memory are free, and one compiler needs {size(LARGEST_COMPILE)}",
             "free memory, swap and what the control group leaves",
             "docker run --memory 4g …  (or whatever limits this machine)",
@@ -45,6 +46,11 @@ def _memory(basics: Basics) -> Iterator[Finding]:
         )
     elif jobs.warning:
         yield warning(jobs.warning, jobs.reason, f"nox -s build -- --jobs {_fitting(free)}")
+
+
+def _at_first(basics: Basics) -> Callable[..., Finding]:
+    """Return how bad it is: where the long compile is done, there may be nothing left to do."""
+    return warning if basics.has_built and not basics.upstream else fatal
 
 
 def _fitting(free: int) -> int:
@@ -66,21 +72,17 @@ def _upstream_memory(facts: Facts) -> Iterator[Finding]:
 
 
 def _room(basics: Basics) -> Iterator[Finding]:
+    say = _at_first(basics)
     for folder in basics.folders:
         needed = ROOM.get(folder.role, 0)
-        if 0 <= folder.free < needed and not _is_filled(basics, folder.role):
-            yield fatal(
-                f"{size(folder.free)} are free for the {folder.role} folder, and a build needs "
-                f"{size(needed)}",
+        if 0 <= folder.free < needed:
+            yield say(
+                f"{size(folder.free)} are free for the {folder.role} folder, and a first build "
+                f"needs {size(needed)}",
                 f"{folder.path}",
                 f"nox -s build -- --{_option(folder.role)} DIR  (on a device with room)",
                 "nox -s cache -- prune",
             )
-
-
-def _is_filled(basics: Basics, role: str) -> bool:
-    """Say whether a folder has most of what would be written there already."""
-    return role == "cache" and (basics.config.cache_dir / "prefixes").is_dir()
 
 
 def _option(role: str) -> str:
@@ -94,7 +96,9 @@ def _folders(basics: Basics) -> Iterator[Finding]:
         fix = f"nox -s build -- --{_option(folder.role)} DIR"
         if folder.role == "temporary files":
             fix = "export TMPDIR=/a/folder/that/can/be/written/to"
-        yield fatal(f"nothing can be written to the {folder.role} folder", folder.problem, fix)
+        # A cache that has everything, and the wheel of an earlier build, are only read.
+        say = _at_first(basics) if folder.role in ("cache", "result") else fatal
+        yield say(f"nothing can be written to the {folder.role} folder", folder.problem, fix)
 
 
 def _blanks(facts: Facts) -> Iterator[Finding]:

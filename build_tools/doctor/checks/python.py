@@ -49,7 +49,7 @@ def _others(facts: Facts) -> Iterator[Finding]:
     others = [
         entry
         for entry in facts.pythons
-        if not entry.problem and entry.has_headers and entry.version != target.version
+        if entry.origin == "PATH" and entry.has_headers and entry.version != target.version
     ]
     if others:
         said = ", ".join(f"{entry.path} is {entry.version}" for entry in others)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
-from build_tools.doctor.releases import ENGINE_SINCE, older
+from build_tools.doctor.releases import ENGINE_SINCE, RELEASES, older
 from build_tools.doctor.upstream_build import from_source
 from build_tools.errors import PinError
 
@@ -30,6 +30,19 @@ def _not_pinned(basics: Basics) -> Iterator[Finding]:
 def _pins(facts: Facts) -> Iterator[Finding]:
     if not facts.upstream:
         yield from _not_pinned(facts)
+
+
+def _unknown(facts: Facts) -> Iterator[Finding]:
+    version = facts.config.onnx_version
+    if facts.upstream and facts.release is None:
+        first = RELEASES[0].since
+        yield warning(
+            f"nothing is known of how ONNX {version} is built",
+            f"the first release that is known is {first}"
+            if older(version, first)
+            else f"{version} is no version",
+            f"nox -s doctor -- --upstream --onnx-version {first}",
+        )
 
 
 def _too_old(basics: Basics) -> Iterator[Finding]:
@@ -129,6 +142,15 @@ CHECKS = (
         cure="The releases that there are are named, before anything is compiled.",
         examine=_pins,
         preflight=_not_pinned,
+    ),
+    Check(
+        identifier="release-unknown",
+        title="Nothing is known of this release",
+        symptoms=("ERROR: No matching distribution found for onnx==…",),
+        cause="It is older than all that were looked at, or no release at all.",
+        look="The table of releases, in build_tools/doctor/releases.py.",
+        cure="The questions that need no release are asked all the same.",
+        examine=_unknown,
     ),
     Check(
         identifier="release-too-old",

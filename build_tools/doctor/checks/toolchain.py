@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from build_tools.cmake_args import cmake_definitions
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
-from build_tools.doctor.packages import ABSEIL, COMPILER, install
+from build_tools.doctor.packages import ABSEIL, COMPILER, NEWER_COMPILER, install
 from build_tools.doctor.releases import known_bad
 from build_tools.doctor.upstream_build import from_source
 from build_tools.probes import CxxRuntime
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
     from build_tools.doctor.basics import Basics
     from build_tools.doctor.facts import Facts
 
+_LAST_LIBRARIES = "CMAKE_CXX_STANDARD_LIBRARIES"
 _OWN = "it builds protobuf with the compiler that builds everything else"
 
 
 def _no_compiler(facts: Facts) -> Iterator[Finding]:
     error = facts.no_toolchain
     if error is not None:
-        commands = install(COMPILER, facts.package_manager)
+        named = facts.config.compiler or facts.host.environ.get("CXX", facts.host.environ.get("CC"))
+        commands = error.fix if named else install(COMPILER, facts.package_manager)
         yield fatal(error.what, "; ".join(error.looked) or "PATH", *commands)
 
 
@@ -32,15 +35,20 @@ def _filesystem(basics: Basics) -> Iterator[Finding]:
     if toolchain is None or release is None or not release.uses_filesystem:
         return
     library = toolchain.probes.filesystem_library
-    if not library:
+    # After everything else, where a static library must stand; LDFLAGS come before it.
+    setting = f"-D{_LAST_LIBRARIES}=-l{library}"
+    told = cmake_definitions(basics.config.cmake_args).get(_LAST_LIBRARIES, "")
+    if not library or f"-l{library}" in told:
         return
     covered = release.links_filesystem and toolchain.compiler.family is Family.GCC
     say = warning if covered else fatal
     yield say(
         f"{toolchain.compiler.label} keeps <filesystem> in a library of its own",
         f"a program with <filesystem> links only with -l{library}",
-        f"LDFLAGS=-l{library} nox -s build",
-        "dnf install gcc-toolset-13-gcc-c++  (or GCC 9 or later)",
+        from_source(basics, setting)
+        if basics.upstream
+        else f"nox -s build -- --cmake-arg={setting}",
+        *install(NEWER_COMPILER, basics.package_manager),
     )
 
 
@@ -162,7 +170,8 @@ CHECKS = (
         cause="GCC before 9 and LLVM before 9 keep std::filesystem in libstdc++fs or libc++fs, "
         "and nothing links it.",
         look="A program with <filesystem> is linked, with and without the library.",
-        cure="Name the library in LDFLAGS, or use a newer compiler.",
+        cure="Name the library in CMAKE_CXX_STANDARD_LIBRARIES, which comes last on the command "
+        "line, or use a newer compiler.",
         examine=_filesystem,
         preflight=_filesystem,
     ),

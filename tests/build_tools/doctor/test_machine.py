@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from build_tools.doctor import machine
-from build_tools.doctor.basics import Folder, describe_folder
+from build_tools.doctor.basics import Basics, Folder, basics, describe_folder
 from build_tools.doctor.packages import COMPILER, PYTHON_HEADERS, install, manager
 from build_tools.host import detect_host
 from build_tools.jobs import plan_jobs
+from build_tools.sources import resolve
 from tests.build_tools.doctor.cases import (
     FATAL,
     NOTE,
@@ -97,6 +98,13 @@ class TestMemory:
         assert findings("not-enough-memory", make_facts(host=poor)) == ()
 
 
+def make_basics(*arguments: str | Path) -> Basics:
+    """What a build with these settings knows."""
+    settings = resolve([*map(str, arguments)], {}, {})
+    host = make_host()
+    return basics(settings, host, None, None, plan_jobs(host, None))
+
+
 class TestFolders:
     def test_disk_full(self, tmp_path):
         """A real device of a megabyte, where one can be mounted; recorded numbers elsewhere."""
@@ -110,13 +118,20 @@ class TestFolders:
         assert "--build-dir" in finding.fix[0]
         assert findings("disk-full", make_facts(folders=(replace(full, free=-1),))) == ()
 
-    def test_disk_full_is_no_matter_to_a_cache_that_is_filled(self, tmp_path):
-        (tmp_path / "prefixes").mkdir()
-        folder = Folder(role="cache", path=tmp_path, free=100_000_000)
-        filled = make_facts("--cache-dir", tmp_path, folders=(folder,))
-        assert findings("disk-full", filled) == ()
-        empty = make_facts("--cache-dir", tmp_path / "other", folders=(folder,))
-        assert severities("disk-full", empty) == [FATAL]
+    def test_what_is_built_already_is_not_stopped(self, tmp_path):
+        """Where the long compile is done, there may be nothing left to do."""
+        folder = Folder(role="cache", path=tmp_path, free=1000, problem="it is read-only")
+        poor = {"memory_available": 100_000_000, "process_memory": 1000}
+        first = make_facts(folders=(folder,), host=poor)
+        later = replace(first, has_built=True)
+        for check in ("disk-full", "folder-not-writable"):
+            assert severities(check, first) == [FATAL]
+            assert severities(check, later) == [WARNING]
+        assert severities("not-enough-memory", first) == [FATAL, FATAL]
+        assert severities("not-enough-memory", later) == [WARNING, WARNING]
+        (tmp_path / "prefixes/onnx-1.23.2-abc").mkdir(parents=True)
+        assert make_basics("--cache-dir", tmp_path).has_built
+        assert not make_basics("--cache-dir", tmp_path, "--onnx-version", "1.22.0").has_built
 
     def test_folder_not_writable(self, tmp_path):
         (tmp_path / "file").write_text("")

@@ -71,6 +71,8 @@ class TestHeaders:
         facts = make_facts(pythons=(PYTHON, other))
         assert severities("python-headers", upstream(facts)) == [WARNING]
         assert severities("python-headers", facts) == [NOTE]
+        hidden = make_facts(pythons=(PYTHON, replace(other, origin="pyenv")))
+        assert findings("python-headers", upstream(hidden)) == ()
 
 
 class TestDistutils:

@@ -54,6 +54,18 @@ def test_release_not_pinned(tmp_path):
         fetch(site.pins, "onnx", site.fetcher, "1.99.0")
 
 
+def test_release_unknown():
+    """Upstream's build of a release that nothing is known of is not said to be fine."""
+    ancient, none = (make_facts("--onnx-version", text) for text in ("1.2.3", "abc"))
+    assert (
+        "first release that is known is 1.13.0"
+        in only("release-unknown", upstream(ancient)).evidence
+    )
+    assert "no version" in only("release-unknown", upstream(none)).evidence
+    assert findings("release-unknown", ancient) == ()
+    assert findings("release-unknown", upstream(make_facts())) == ()
+
+
 def test_release_too_old():
     """1.17 is pinned, for upstream's own wheel; the engine cannot be compiled with it."""
     facts = make_facts("--onnx-version", "1.17.0")

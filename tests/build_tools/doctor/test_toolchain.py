@@ -19,6 +19,7 @@ from tests.build_tools.doctor.cases import (
     NOTE,
     PROBES,
     WARNING,
+    cmake,
     compile_cxx,
     doctor,
     findings,
@@ -29,7 +30,9 @@ from tests.build_tools.doctor.cases import (
     only,
     outcome,
     posix,
+    project,
     protobuf,
+    real_tools,
     run,
     severities,
     taking,
@@ -51,6 +54,7 @@ def test_compiler_missing(tmp_path):
     assert finding["severity"] == "fatal"
     assert "/nowhere/g++" in finding["what"]
     assert result["verdict"] == "will fail"
+    assert any("correct CXX" in fix for fix in finding["fix"])
     failed = ToolchainError("no C++ compiler was found", looked=["PATH: none"])
     facts = make_facts(toolchain=None, no_toolchain=failed, package_manager="apk")
     assert only("compiler-missing", facts).fix == ("apk add g++",)
@@ -85,7 +89,28 @@ class TestFilesystem:
         facts = make_facts("--onnx-version", "1.20.0", toolchain=self.gcc8)
         finding = only("filesystem-library", facts)
         assert finding.severity is FATAL
-        assert finding.fix[0] == "LDFLAGS=-lstdc++fs nox -s build"
+        setting = "--cmake-arg=-DCMAKE_CXX_STANDARD_LIBRARIES=-lstdc++fs"
+        assert finding.fix[0] == f"nox -s build -- {setting}"
+        told = make_facts("--onnx-version", "1.20.0", setting, toolchain=self.gcc8)
+        assert findings("filesystem-library", told) == ()
+
+    @needs_compiler
+    def test_the_setting_that_is_named_puts_a_static_library_where_it_helps(self, tmp_path):
+        """A library that LDFLAGS name comes before what needs it, and gives nothing."""
+        (tmp_path / "fs.cc").write_text("int path_split() { return 0; }\n", encoding="utf-8")
+        build("-c", str(tmp_path / "fs.cc"), "-o", str(tmp_path / "fs.o"))
+        run("ar", "rcs", tmp_path / "libownfs.a", tmp_path / "fs.o")
+        text = "int path_split();\nint main() { return path_split(); }\n"
+        write_tree(tmp_path / "project", {"main.cc": text})
+        lines = "cmake_minimum_required(VERSION 3.26)\nproject(x CXX)\nadd_executable(x main.cc)\n"
+        source, flags = project(tmp_path / "project", lines), f"-L{tmp_path} -lownfs"
+        for settings, environ, links in (
+            ((), {"LDFLAGS": flags}, False),
+            ((f"-DCMAKE_CXX_STANDARD_LIBRARIES={flags}",), {}, True),
+        ):
+            assert cmake(source, "--fresh", *settings, **environ).returncode == 0
+            made = run(real_tools().cmake, "--build", source / "build")
+            assert (made.returncode == 0) is links, made.stdout
 
     def test_some_releases_link_it_themselves(self):
         facts = make_facts("--onnx-version", "1.17.0", toolchain=self.gcc8)
