@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
+from build_tools import releases
 from build_tools.audit import Expectation, audit
 from build_tools.doctor.preflight import preflight
 from build_tools.durations import duration, size
@@ -119,7 +120,9 @@ def _pythons(site: Site) -> tuple[PythonFacts, ...]:
 def _require_generator(site: Site) -> None:
     """Refuse on Windows what a release's setup.py would tell Ninja; raises ConfigError."""
     version, host = site.config.onnx_version, site.context.host
-    if host.system == "windows" and release_of(version).setup_py and site.generator.major is None:
+    known = releases.release_of(version)
+    by_setup_py = known is not None and known.driver == "setup.py"
+    if host.system == "windows" and by_setup_py and site.generator.major is None:
         raise ConfigError(
             f"onnx {version} cannot be built with {site.generator} on Windows",
             looked=[

@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_tools.doctor.packages import manager
-from build_tools.doctor.releases import release_of
 from build_tools.errors import PinError
 from build_tools.pins import PinKind, load_pins
+from build_tools.releases import release_of
 from build_tools.storage import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from build_tools.config import BuildConfig
-    from build_tools.doctor.releases import Release
     from build_tools.host import Host
     from build_tools.jobs import JobPlan
     from build_tools.pins import Pin, Pins
+    from build_tools.releases import Release
     from build_tools.sources import Resolved
     from build_tools.toolchain.model import Toolchain
     from build_tools.tools import Tools

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from build_tools import releases
 from build_tools.cmake import initial_cache
 from build_tools.errors import WheelError
 from build_tools.ninja_log import last_run, read_lines
@@ -123,7 +124,8 @@ def cache_entries(
     }
     if not cmake.generator.multi_config:
         entries["CMAKE_MAKE_PROGRAM"] = cmake.tools.ninja
-    if upstream.release.binding == "nanobind":
+    known = releases.release_of(upstream.version)
+    if known is not None and known.binding == "nanobind":
         entries["nanobind_DIR"] = _package_folder(environment, "nanobind/cmake")
     else:
         entries["pybind11_DIR"] = _package_folder(environment, "pybind11/share/cmake/pybind11")

@@ -1,8 +1,7 @@
-"""What differs between upstream's releases, as data: one row for a range of releases.
+"""How upstream's releases are built here, as data: one row for a range of releases.
 
-The facts are read from each release's CMakeLists.txt, setup.py, pyproject.toml and published
-wheels. What all of them have in common stands in ``make``: the lite protobuf runtime, which every
-published wheel links, and C++17, which all of them compile as.
+What the releases are stands in ``build_tools.releases``. What is done to all of them alike stands
+in ``make``: the lite protobuf runtime, which every published wheel links, and C++17.
 """
 
 from __future__ import annotations
@@ -48,12 +47,6 @@ class Release:
     because: str
     """What sets the bounds of ``pythons``."""
 
-    setup_py: bool = True
-    """Whether its setup.py drives CMake: on Windows that names a platform, which Ninja refuses."""
-
-    binding: str
-    """What its Python binding is written with: "pybind11" or "nanobind"."""
-
     build_requires: tuple[str, ...]
     """What its build backend runs on; exact versions."""
 
@@ -79,7 +72,6 @@ RELEASES: tuple[Release, ...] = (
         range=SpecifierSet(">=1.13.1,<1.14"),
         pythons=SpecifierSet(">=3.7,<3.13"),
         because="its Python code uses what NumPy 2.1, the first for Python 3.13, has removed",
-        binding="pybind11",
         build_requires=(_SETUPTOOLS, "wheel==0.45.1", "pytest-runner==6.0.1", _STUBS, _PYBIND11),
         configure=_POLICY,
         suite=Suite(folder=""),
@@ -88,7 +80,6 @@ RELEASES: tuple[Release, ...] = (
         range=SpecifierSet(">=1.14,<1.15"),
         pythons=SpecifierSet(">=3.7,<3.13"),
         because="its Python code uses what NumPy 2.1, the first for Python 3.13, has removed",
-        binding="pybind11",
         build_requires=(_SETUPTOOLS, "wheel==0.45.1", "pytest-runner==6.0.1", _STUBS, _PYBIND11),
         configure=_POLICY,
         suite=Suite(folder=""),
@@ -97,7 +88,6 @@ RELEASES: tuple[Release, ...] = (
         range=SpecifierSet(">=1.15,<1.16.1"),
         pythons=SpecifierSet(">=3.8"),
         because="its pyproject.toml",
-        binding="pybind11",
         build_requires=(_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
         configure=_POLICY,
         suite=Suite(folder="onnx/test", requires=_TESTS),
@@ -106,7 +96,6 @@ RELEASES: tuple[Release, ...] = (
         range=SpecifierSet(">=1.16.1,<1.18"),
         pythons=SpecifierSet(">=3.8"),
         because="its pyproject.toml",
-        binding="pybind11",
         build_requires=(_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
         configure={**_POLICY, **_UNITY},
         suite=Suite(folder="onnx/test", requires=_TESTS),
@@ -115,7 +104,6 @@ RELEASES: tuple[Release, ...] = (
         range=SpecifierSet(">=1.18,<1.20"),
         pythons=SpecifierSet(">=3.9"),
         because="its pyproject.toml",
-        binding="pybind11",
         build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
         configure=_UNITY,
         suite=Suite(folder="onnx/test", requires=_TESTS),
@@ -124,7 +112,6 @@ RELEASES: tuple[Release, ...] = (
         range=SpecifierSet(">=1.20,<1.21"),
         pythons=SpecifierSet(">=3.10"),
         because="its pyproject.toml",
-        binding="nanobind",
         build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, "nanobind==2.8.0"),
         configure=_UNITY,
         suite=Suite(folder="onnx/test", requires=_TESTS),
@@ -133,7 +120,6 @@ RELEASES: tuple[Release, ...] = (
         range=SpecifierSet(">=1.21,<1.22"),
         pythons=SpecifierSet(">=3.10"),
         because="its pyproject.toml",
-        binding="nanobind",
         build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, "nanobind==2.10.2"),
         configure=_UNITY,
         suite=Suite(folder="onnx/test", requires=_TESTS),
@@ -142,8 +128,6 @@ RELEASES: tuple[Release, ...] = (
         range=SpecifierSet(">=1.22,<1.23"),
         pythons=SpecifierSet(">=3.10"),
         because="its pyproject.toml",
-        setup_py=False,
-        binding="nanobind",
         build_requires=("scikit-build-core==0.11.6", _STUBS, "nanobind==2.12.0"),
         configure=_UNITY,
         suite=Suite(folder="onnx/test", requires=_TESTS),
@@ -152,8 +136,6 @@ RELEASES: tuple[Release, ...] = (
         range=SpecifierSet(">=1.23"),
         pythons=SpecifierSet(">=3.10"),
         because="its pyproject.toml",
-        setup_py=False,
-        binding="nanobind",
         build_requires=("scikit-build-core==0.11.6", _STUBS, "nanobind==2.15.0"),
         configure=_UNITY,
         suite=Suite(folder="tests/python", requires=(*_TESTS, "packaging")),

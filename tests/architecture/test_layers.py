@@ -24,7 +24,9 @@ CPP = ROOT / "cpp"
 # and from its own row as long as no circle closes.
 BUILDER_LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "durations", "ninja_log", "advice", "process", "cgroups", "host"}),
-    frozenset({"record", "cmake_args", "config", "context", "storage", "paths", "target"}),
+    frozenset(
+        {"record", "cmake_args", "config", "context", "storage", "paths", "target", "releases"}
+    ),
     frozenset({"sources", "console", "generator"}),
     frozenset({"toolchain", "tools", "jobs", "cmake", "matrix", "interpreters", "debian"}),
     frozenset({"pins", "unpack", "index_settings", "transfer", "index", "fetch", "cache"}),

@@ -10,8 +10,8 @@ from packaging.version import InvalidVersion, Version
 
 from build_tools.config import Linkage
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
-from build_tools.doctor.releases import python_protobuf_of
 from build_tools.doctor.upstream_build import from_source
+from build_tools.releases import python_protobuf_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

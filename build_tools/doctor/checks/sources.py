@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
-from build_tools.doctor.releases import ENGINE_SINCE, RELEASES, older
 from build_tools.doctor.upstream_build import from_source
 from build_tools.errors import PinError
+from build_tools.releases import ENGINE_SINCE, RELEASES, older
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,7 +148,7 @@ CHECKS = (
         title="Nothing is known of this release",
         symptoms=("ERROR: No matching distribution found for onnx==…",),
         cause="It is older than all that were looked at, or no release at all.",
-        look="The table of releases, in build_tools/doctor/releases.py.",
+        look="The table of releases, in build_tools/releases.py.",
         cure="The questions that need no release are asked all the same.",
         examine=_unknown,
     ),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from build_tools.cmake_args import cmake_definitions
 from build_tools.doctor.model import Check, Finding, fatal, note, warning
 from build_tools.doctor.packages import ABSEIL, COMPILER, NEWER_COMPILER, install
-from build_tools.doctor.releases import known_bad
 from build_tools.doctor.upstream_build import from_source
 from build_tools.probes import CxxRuntime
+from build_tools.releases import known_bad
 from build_tools.toolchain.model import Assessed, Family
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ CHECKS = (
             "fatal error C1001: Internal compiler error",
         ),
         cause="Newer standard libraries include less by the way, and compilers have defects.",
-        look="A table of releases and compilers, in build_tools/doctor/releases.py.",
+        look="A table of releases and compilers, in build_tools/releases.py.",
         cure="Compiler flags that help are named.",
         examine=_known_bad,
         applies=lambda facts: (

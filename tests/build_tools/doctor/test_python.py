@@ -11,9 +11,9 @@ import pytest
 
 from build_tools.doctor import programs, pythons, trees
 from build_tools.doctor.checks.python import fits
-from build_tools.doctor.releases import release_of
 from build_tools.index_settings import read_index_settings
 from build_tools.process import SystemRunner
+from build_tools.releases import release_of
 from build_tools.transfer import connect
 from tests.build_tools.doctor.cases import (
     FATAL,

@@ -15,7 +15,7 @@ from build_tools.config import Linkage
 from build_tools.doctor.checks.result import why_refused
 from build_tools.doctor.extensions import extensions
 from build_tools.doctor.facts import Distribution, Extension
-from build_tools.doctor.releases import python_protobuf_of
+from build_tools.releases import python_protobuf_of
 from tests.build_tools.doctor.cases import (
     FATAL,
     NOTE,

@@ -10,9 +10,9 @@ import pytest
 from build_tools.config import Linkage
 from build_tools.doctor import machine
 from build_tools.doctor.facts import WindowsFacts
-from build_tools.doctor.releases import KNOWN_BAD, RELEASES, known_bad, release_of
 from build_tools.errors import ToolchainError
 from build_tools.probes import CxxRuntime, compiler_runtime
+from build_tools.releases import KNOWN_BAD, RELEASES, known_bad, release_of
 from build_tools.toolchain.model import Assessed, Family, Probe
 from tests.build_tools.doctor.cases import (
     FATAL,

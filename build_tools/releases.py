@@ -1,7 +1,8 @@
-"""What has to be known of each ONNX release to say how its own build ends on a given machine.
+"""What has to be known of each ONNX release: how its own build goes, and what its wheels are.
 
 Read in the sources at each tag and in the files on the package index; a release that is not named
-is like the one before it. Rules that need a compiler, a CMake or a protobuf stand in ``checks``.
+is like the one before it. Rules that need a compiler, a CMake or a protobuf stand in the doctor's
+checks; how a release is built here stands in ``upstream.releases``.
 """
 
 from __future__ import annotations
