@@ -6,8 +6,8 @@
 namespace onnxforge {
 namespace {
 
-constexpr std::string_view kPlain[] = {"Abs",        "Ceil",  "Erf",     "Exp",      "Floor", "HardSwish", "Log", "Mish", "Neg",
-                                       "Reciprocal", "Relu",  "Round",   "Sigmoid",  "Softplus", "Sqrt",  "Tanh"};
+constexpr std::string_view kPlain[] = {"Abs", "Ceil",       "Erf",  "Exp",   "Floor",   "HardSwish", "Log",  "Mish",
+                                       "Neg", "Reciprocal", "Relu", "Round", "Sigmoid", "Softplus",  "Sqrt", "Tanh"};
 
 struct Parameterised {
   std::string_view name;

@@ -16,7 +16,8 @@ namespace onnxforge::passes {
 namespace {
 
 bool CanCarry(const ir::Graph& graph, const ir::Node& node) {
-  if (node.attributes.Has("activation") || node.attributes.Int("residual_last", 0) != 0) return false;
+  if (node.attributes.Has("activation") || node.attributes.Has("post_scale")) return false;
+  if (node.attributes.Int("residual_last", 0) != 0) return false;
   if (IsInternal(node, "Conv") || IsInternal(node, "MatMul") || IsInternal(node, "Affine")) return true;
   const bool product = Is(node, "MatMul") || Is(node, "Gemm");
   return product && node.inputs.size() >= 2 && IsFloat32(graph, node.inputs[0]) && IsFloat32(graph, node.inputs[1]);

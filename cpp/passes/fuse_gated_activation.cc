@@ -1,5 +1,6 @@
 // Before: y = x · g(x) written out, in whatever order the factors come: x · Sigmoid(x); x · (1 + Erf(x / √2)) / 2;
-//         x · (1 + Tanh(√(2/π) · (x + 0.044715 · x³))) / 2; x · Clip(x + 3, 0, 6) / 6; x · HardSigmoid(x) with 1/6, 1/2.
+//         x · (1 + Tanh(√(2/π) · (x + 0.044715 · x³))) / 2; x · Clip(x + 3, 0, 6) / 6; x · HardSigmoid(x) with 1/6,
+//         1/2.
 // After:  x → Swish, Gelu or HardSwish → y.
 
 #include <cmath>
@@ -10,6 +11,7 @@
 
 #include "onnxforge/ir/patch.h"
 
+#include "layout.h"
 #include "list.h"
 #include "match.h"
 
@@ -178,7 +180,7 @@ bool FuseGatedActivation(ir::Graph& graph, const PassContext& context) {
     const ir::Node& last = graph.node(id);
     if ((!Is(last, "Mul") && !Is(last, "Div")) || !IsFloat32(graph, last.outputs[0])) continue;
     const auto match = matcher.Find(last.outputs[0]);
-    if (!match || !HaveSameShape(graph, match->x, last.outputs[0])) continue;
+    if (!match || RankOf(graph.value(match->x).type) == 0) continue;  // the numbers must not add an axis
     const ir::ValueInfo& result = graph.value(last.outputs[0]);
     ir::Node node;
     node.name = last.name;

@@ -1,4 +1,5 @@
-// Before: d = x - ReduceMean(x); y = d / Sqrt(ReduceMean(d · d) + epsilon) · scale + bias, the means over the last axis;
+// Before: d = x - ReduceMean(x); y = d / Sqrt(ReduceMean(d · d) + epsilon) · scale + bias, the means over the last
+// axis;
 //         or, without a mean, y = x / Sqrt(ReduceMean(x · x) + epsilon) · scale.
 // After:  x → LayerNormalization or RMSNormalization → y.
 
@@ -40,8 +41,8 @@ class Matcher {
     if (side > 1) return std::nullopt;
     match.scale = ConstantInput(graph_, *scaled, side);
     if (!Normalised(scaled->inputs[1 - side], match)) return std::nullopt;
-    const bool complete = match.centred ? match.bias.defined() && match.bias.shape() == match.scale.shape()
-                                        : !match.bias.defined();
+    const bool complete =
+        match.centred ? match.bias.defined() && match.bias.shape() == match.scale.shape() : !match.bias.defined();
     return complete ? std::optional(match) : std::nullopt;
   }
 

@@ -1,5 +1,7 @@
 // Before: x → Conv or Affine of the internal domain → Mul or Add with one constant per channel, or Affine → y.
-// After:  x → Conv or Affine with other weights → y. Exporters write the scales of Caffe's layers so.
+// After:  x → Conv or Affine with other weights → y. Exporters write the scales of Caffe's layers so. Where an
+// activation
+//         stands between, one number is applied after it.
 
 #include <map>
 #include <optional>
@@ -73,7 +75,10 @@ class Fuser {
     const ir::Node& producer = graph_.node(id);
     const bool conv = IsInternal(producer, "Conv");
     if ((!conv && !IsInternal(producer, "Affine")) || taken_[id]) return;
-    if (producer.attributes.Has("activation") || producer.attributes.Has("lo") || Input(producer, 3).valid()) return;
+    if (producer.attributes.Int("residual_last", 0) != 0) return;
+    if (producer.attributes.Has("activation") || producer.attributes.Has("lo") || Input(producer, 3).valid()) {
+      return ScaleAfter(id);
+    }
     const Tensor weights = ConstantInput(graph_, producer, 1);
     const ir::NodeId reader = OnlyReader(graph_, producer.outputs[0]);
     if (!weights.defined() || !reader.valid()) return;
@@ -87,6 +92,36 @@ class Fuser {
     if (shift.empty()) return;
     for (size_t c = 0; c < channels; ++c) shift[c] = shift[c] * after->scale[c] + after->shift[c];
     Replace(id, reader, conv ? ScaledRows(weights, after->scale) : Product(weights, after->scale), FloatsOf(shift));
+  }
+
+  /// What one number is multiplied with or added to after the activation.
+  void ScaleAfter(ir::NodeId id) {
+    const ir::Node& producer = graph_.node(id);
+    const ir::NodeId reader = OnlyReader(graph_, producer.outputs[0]);
+    if (!reader.valid()) return;
+    const ir::Node& last = graph_.node(reader);
+    if ((!Is(last, "Mul") && !Is(last, "Add")) || last.since_version < 7) return;
+    const auto number = ConstantNumber(graph_, last, last.inputs[0] == producer.outputs[0] ? 1 : 0);
+    if (!number) return;
+    float scale = producer.attributes.Float("post_scale", 1.0f);
+    float shift = producer.attributes.Float("post_shift", 0.0f);
+    const auto by = static_cast<float>(*number);
+    if (Is(last, "Mul")) {
+      scale *= by;
+      shift *= by;
+    } else {
+      shift += by;
+    }
+    const ir::ValueInfo& result = graph_.value(last.outputs[0]);
+    ir::Node fused = producer;
+    fused.attributes.Set("post_scale", scale);
+    fused.attributes.Set("post_shift", shift);
+    fused.outputs = {patch_.AddValue(result.name, result.type)};
+    patch_.ReplaceUses(last.outputs[0], fused.outputs[0]);
+    patch_.AddNode(std::move(fused));
+    patch_.RemoveNode(id);
+    patch_.RemoveNode(reader);
+    taken_[reader] = true;
   }
 
   static Tensor Product(const Tensor& a, const std::vector<double>& b) {

@@ -44,8 +44,6 @@ ir::ValueId AddTranspose(ir::Patch& patch, ir::ValueId input, const std::string&
   return output;
 }
 
-size_t RankOf(const Type& type) {
-  return type.kind == Type::Kind::kTensor && type.shape ? type.shape->size() : 0;
-}
+size_t RankOf(const Type& type) { return type.kind == Type::Kind::kTensor && type.shape ? type.shape->size() : 0; }
 
 }  // namespace onnxforge::passes

@@ -18,6 +18,7 @@ bool FuseScale(ir::Graph& graph, const PassContext& context);
 bool MergeDuplicates(ir::Graph& graph, const PassContext& context);
 bool SimplifyPow(ir::Graph& graph, const PassContext& context);
 bool SinkTransposes(ir::Graph& graph, const PassContext& context);
+bool UseChannelShuffle(ir::Graph& graph, const PassContext& context);
 bool UseChannelsLast(ir::Graph& graph, const PassContext& context);
 
 }  // namespace onnxforge::passes

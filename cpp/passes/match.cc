@@ -40,7 +40,8 @@ Tensor ConstantInput(const ir::Graph& graph, const ir::Node& node, size_t i) {
 
 std::optional<double> ConstantNumber(const ir::Graph& graph, const ir::Node& node, size_t i) {
   const Tensor constant = ConstantInput(graph, node, i);
-  if (!constant.defined() || constant.elements() != 1 || !IsFloating(constant.dtype())) return std::nullopt;
+  if (!constant.defined() || constant.elements() != 1 || constant.rank() > 1) return std::nullopt;
+  if (!IsFloating(constant.dtype())) return std::nullopt;
   return constant.To<double>()[0];
 }
 

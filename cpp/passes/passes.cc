@@ -43,6 +43,7 @@ const std::vector<Pass>& AllPasses() {
       {"fuse_gated_activation", FuseGatedActivation},
       {"fuse_layer_norm", FuseLayerNorm},
       {"use_channels_last", UseChannelsLast},
+      {"use_channel_shuffle", UseChannelShuffle},
       {"sink_transposes", SinkTransposes},
       {"fuse_scale", FuseScale},
       {"fuse_add", FuseAdd},

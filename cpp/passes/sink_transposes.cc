@@ -19,8 +19,8 @@ namespace onnxforge::passes {
 namespace {
 
 constexpr std::string_view kElementwise[] = {"Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Pow", "PRelu", "Mean"};
-constexpr std::string_view kUnary[] = {"Cast", "Not", "IsNaN", "Sign", "Softsign", "Selu", "Celu", "ThresholdedRelu", "Clip",
-                                       "Sin", "Cos", "Gelu", "Elu", "Swish"};
+constexpr std::string_view kUnary[] = {"Cast", "Not", "IsNaN", "Sign", "Softsign", "Selu", "Celu", "ThresholdedRelu",
+                                       "Clip", "Sin", "Cos",   "Gelu", "Elu",      "Swish"};
 constexpr std::string_view kPools[] = {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LRN"};
 constexpr std::string_view kReductions[] = {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"};
 
@@ -76,12 +76,9 @@ class Sinker {
     if (Is(node, "Transpose")) return VisitTranspose(node);
     if (node.inputs.empty() || !node.bodies.empty()) return;
     const auto source = sources_.find(node.inputs[0]);
-    const bool any = std::any_of(node.inputs.begin(), node.inputs.end(),
-                                 [&](ir::ValueId id) { return sources_.count(id) != 0; });
-    if (!any || std::any_of(node.outputs.begin(), node.outputs.end(),
-                            [&](ir::ValueId id) { return IsOutput(graph_, id); })) {
-      return;
-    }
+    const bool any =
+        std::any_of(node.inputs.begin(), node.inputs.end(), [&](ir::ValueId id) { return sources_.count(id) != 0; });
+    if (!any) return;
     if (IsElementwise(node)) return SinkElementwise(node);
     if (Is(node, "Concat")) return SinkConcat(node);
     if (source == sources_.end()) return;
@@ -272,9 +269,9 @@ class Sinker {
     if (sunk.inputs.size() < 4) sunk.inputs.resize(4);
     // starts, ends and axes have one type.
     const bool narrow = graph_.value(node.inputs[1]).type.dtype == DType::kInt32;
-    sunk.inputs[3] = patch_.AddConstant(node.name + ".axes",
-                                        narrow ? Tensor::FromVector(std::vector<int32_t>(axes.begin(), axes.end()))
-                                               : Tensor::FromVector(axes));
+    sunk.inputs[3] = patch_.AddConstant(
+        node.name + ".axes",
+        narrow ? Tensor::FromVector(std::vector<int32_t>(axes.begin(), axes.end())) : Tensor::FromVector(axes));
     Replace(node, std::move(sunk), rank);
   }
 

@@ -18,9 +18,6 @@
 namespace onnxforge::simd {
 namespace {
 
-// Window positions whose sources are tabulated at once.
-constexpr int64_t kBlock = 64;
-
 Span<const int64_t> SpatialOf(const Shape& shape) {
   Require(shape.rank() >= 3, ErrorCode::kInvalidArgument, "the input must be [N, spatial…, C], and has shape ", shape);
   return shape.dims().subspan(1, shape.rank() - 2);
@@ -33,34 +30,62 @@ Shape ShapeOf(const Shape& x, const std::vector<int64_t>& spatial) {
   return shape;
 }
 
-/// Calls `reduce(pixels, count, position, to)` for every position of the window, with the pixels it sees.
+/// The taps of one window along one axis that lie within the input.
+struct Reach {
+  int64_t first, count, step;  // elements of the input
+
+  Reach(const reference::Window& w, size_t axis, int64_t position) : step(w.dilations[axis]) {
+    const int64_t start = position * w.strides[axis] - w.pad_begin[axis];
+    const int64_t before = start < 0 ? (-start + step - 1) / step : 0;
+    first = start + before * step;
+    const int64_t fitting = first < w.input[axis] ? (w.input[axis] - 1 - first) / step + 1 : 0;
+    count = std::max<int64_t>(0, std::min(w.kernel[axis] - before, fitting));
+  }
+};
+
+/// The first elements of the lines of input that row `row` of the output sees, all axes but the last one unrolled.
+void LinesOf(const reference::Window& w, int64_t row, std::vector<int64_t>& lines) {
+  lines.assign(1, 0);
+  int64_t stride = w.input[w.rank() - 1];
+  for (size_t axis = w.rank() - 1; axis-- > 0;) {
+    const Reach reach(w, axis, row % w.output[axis]);
+    row /= w.output[axis];
+    std::vector<int64_t> longer;
+    for (int64_t k = 0; k < reach.count; ++k) {
+      for (int64_t line : lines) longer.push_back(line + (reach.first + k * reach.step) * stride);
+    }
+    lines = std::move(longer);
+    stride *= w.input[axis];
+  }
+}
+
+/// Calls `reduce(window, pixels, count, position, to)` for every position of the window, with the pixels it sees.
 template <typename F>
 void ForWindows(KernelContext& context, const reference::WindowAttributes& attributes, const F& reduce) {
   const Tensor x = context.Input(0);
-  const reference::Window window = attributes.Resolve(SpatialOf(x.shape()), {});
+  reference::Window window = attributes.Resolve(SpatialOf(x.shape()), {});
   Tensor& y = context.Output(0, DType::kFloat32, ShapeOf(x.shape(), window.output));
   if (y.elements() == 0) return;
   const int64_t channels = x.dim(x.rank() - 1);
-  const int64_t positions = window.positions();
-  const int64_t blocks = (positions + kBlock - 1) / kBlock;
+  const size_t last = window.rank() - 1;
+  const int64_t row = window.output[last];
+  const int64_t rows = window.positions() / row;  // of one image
   const float* from = x.data<float>();
   float* to = y.data<float>();
-  context.Threads().ParallelFor(x.dim(0) * blocks, 1, [&](int64_t begin, int64_t end) {
-    std::vector<int64_t> sources(static_cast<size_t>(window.taps() * kBlock));
+  context.Threads().ParallelFor(x.dim(0) * rows, 1, [&](int64_t begin, int64_t end) {
     std::vector<const float*> pixels(static_cast<size_t>(window.taps()));
+    std::vector<int64_t> lines;  // where the lines of input that a row of output sees begin
     for (int64_t at = begin; at < end; ++at) {
-      const int64_t image = at / blocks;
-      const int64_t first = at % blocks * kBlock;
-      const int64_t count = std::min(kBlock, positions - first);
-      window.Sources(first, count, sources.data());
-      for (int64_t p = 0; p < count; ++p) {
+      const int64_t image = at / rows;
+      LinesOf(window, at % rows, lines);
+      for (int64_t ox = 0; ox < row; ++ox) {
+        const Reach reach(window, last, ox);
         size_t seen = 0;
-        for (int64_t tap = 0; tap < window.taps(); ++tap) {
-          const int64_t source = sources[static_cast<size_t>(tap * count + p)];
-          if (source == reference::Window::kOutside) continue;
-          pixels[seen++] = from + (image * window.plane() + source) * channels;
+        for (int64_t line : lines) {
+          const float* pixel = from + (image * window.plane() + line + reach.first) * channels;
+          for (int64_t k = 0; k < reach.count; ++k, pixel += reach.step * channels) pixels[seen++] = pixel;
         }
-        reduce(window, pixels.data(), seen, first + p, to + (image * positions + first + p) * channels);
+        reduce(window, pixels.data(), seen, at % rows * row + ox, to + (at * row + ox) * channels);
       }
     }
   });
@@ -82,12 +107,12 @@ std::unique_ptr<Kernel> MakeAveragePool(const NodeSpec& node) {
   return MakeKernel([attributes = reference::WindowAttributes(node), &ops = RowOpsFor(node.target),
                      count_pad = node.attributes.Int("count_include_pad", 0) != 0](KernelContext& context) {
     const auto channels = static_cast<size_t>(context.Input(0).dim(context.Input(0).rank() - 1));
-    ForWindows(context, attributes,
-               [&](const reference::Window& window, const float* const* pixels, size_t count, int64_t position,
-                   float* to) {
-                 const int64_t divisor = count_pad ? window.PaddedTaps(position) : static_cast<int64_t>(count);
-                 ops.sum_of(pixels, count, channels, divisor > 0 ? 1.0f / static_cast<float>(divisor) : 0.0f, to);
-               });
+    ForWindows(
+        context, attributes,
+        [&](const reference::Window& window, const float* const* pixels, size_t count, int64_t position, float* to) {
+          const int64_t divisor = count_pad ? window.PaddedTaps(position) : static_cast<int64_t>(count);
+          ops.sum_of(pixels, count, channels, divisor > 0 ? 1.0f / static_cast<float>(divisor) : 0.0f, to);
+        });
   });
 }
 
@@ -96,8 +121,7 @@ template <typename F>
 void ReduceImages(KernelContext& context, const F& reduce) {
   const Tensor& x = context.Input(0);
   const Span<const int64_t> spatial = SpatialOf(x.shape());
-  Tensor& y =
-      context.Output(0, DType::kFloat32, ShapeOf(x.shape(), std::vector<int64_t>(spatial.size(), int64_t{1})));
+  Tensor& y = context.Output(0, DType::kFloat32, ShapeOf(x.shape(), std::vector<int64_t>(spatial.size(), int64_t{1})));
   const auto channels = static_cast<size_t>(x.dim(x.rank() - 1));
   const auto pixels = static_cast<size_t>(x.shape().elements(1, x.rank() - 1));
   auto** rows = context.Scratch<const float*>(pixels);
@@ -202,6 +226,7 @@ std::unique_ptr<Kernel> MakeAffine(const NodeSpec& node) {
       for (int64_t i = begin; i < end; ++i) {
         ops.affine(from + i * channels, scale, shift, e.lo, e.hi, n, to + i * channels);
         if (e.activation) e.activation(to + i * channels, to + i * channels, n);
+        if (e.HasPost()) ops.affine1(to + i * channels, e.post_scale, e.post_shift, n, to + i * channels);
       }
     });
   });

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "onnxforge/base/error.h"
 #include "onnxforge/kernels/fused.h"
@@ -17,10 +19,13 @@
 #include "simd/list.h"
 #include "simd/tasks.h"
 #include "simd/transpose.h"
+#include "simd/winograd.h"
 
 namespace onnxforge::simd {
 namespace {
 
+// Fewer output positions than these are computed directly.
+constexpr size_t kWinogradPositions = 128;
 // Below this depth of a tap, a padded copy of the image is cheaper than many short taps.
 constexpr size_t kShallow = 48;
 
@@ -64,8 +69,7 @@ struct Filters {
   size_t group_floats(const GemmOps& ops) const { return PackedSize(ops, depth(), out_per_group); }
   size_t packed_floats(const GemmOps& ops) const { return depthwise() ? taps() * groups : groups * group_floats(ops); }
 
-  /// `rows`: scratch for the filters of one group.
-  void Pack(const GemmOps& ops, float* out, float* rows) {
+  void Pack(const GemmOps& ops, float* out) {
     packed = out;
     const float* from = tensor.data<float>();
     if (depthwise()) {
@@ -74,19 +78,28 @@ struct Filters {
       }
       return;
     }
-    for (size_t group = 0; group < groups; ++group, from += out_per_group * depth()) {
-      OrderRows(from, rows);
-      ops.pack_b(rows, depth(), true, depth(), out_per_group, 0, CeilDiv(out_per_group, ops.nr),
-                 out + group * group_floats(ops));
+    for (size_t group = 0; group < groups; ++group) {
+      const float* filters = from + group * out_per_group * depth();
+      float* panels = out + group * group_floats(ops);
+      for (size_t m = 0; m < out_per_group; m += ops.nr) {
+        PackPanel(ops.nr, filters + m * depth(), std::min(ops.nr, out_per_group - m), panels + m * depth());
+      }
     }
   }
 
  private:
-  /// [out][channel][tap] → [out][tap][channel]
-  void OrderRows(const float* from, float* to) const {
-    for (size_t m = 0; m < out_per_group; ++m, to += depth()) {
-      for (size_t c = 0; c < channels_per_group; ++c) {
-        for (size_t tap = 0; tap < taps(); ++tap) to[tap * channels_per_group + c] = *from++;
+  /// [column][channel][tap] → [tap][channel][nr], a few channels at a time so that what is written stays in cache.
+  void PackPanel(size_t nr, const float* from, size_t columns, float* out) const {
+    constexpr size_t kChannels = 16;
+    if (columns < nr) std::fill_n(out, depth() * nr, 0.0f);
+    for (size_t begin = 0; begin < channels_per_group; begin += kChannels) {
+      const size_t end = std::min(begin + kChannels, channels_per_group);
+      for (size_t j = 0; j < columns; ++j) {
+        const float* filter = from + j * depth() + begin * taps();
+        for (size_t c = begin; c < end; ++c) {
+          float* to = out + c * nr + j;
+          for (size_t tap = 0; tap < taps(); ++tap, to += channels_per_group * nr) *to = *filter++;
+        }
       }
     }
   }
@@ -99,16 +112,18 @@ class Convolver {
       : ops_(GemmOpsFor(node.target)), window_(node), groups_(static_cast<size_t>(node.attributes.Int("group", 1))) {
     if (!node.IsConstant(1)) return;
     constant_ = Filters(node.constant_inputs[1], groups_);
+    const bool winograd = Winograd::Pays(constant_.tensor, groups_);
+    const std::optional<bool> large = winograd ? IsLarge(node) : false;
+    if (winograd && large.value_or(true)) winograd_.emplace(ops_, constant_.tensor);
+    if (large.value_or(false)) return;
     storage_ = AllocateStorage(constant_.packed_floats(ops_) * sizeof(float));
-    std::vector<float> rows(constant_.out_per_group * constant_.depth());
-    constant_.Pack(ops_, static_cast<float*>(storage_.get()), rows.data());
+    constant_.Pack(ops_, static_cast<float*>(storage_.get()));
   }
 
   Filters FiltersFor(KernelContext& context) const {
     if (constant_.tensor.defined()) return constant_;
     Filters filters(context.Input(1), groups_);
-    filters.Pack(ops_, context.Scratch<float>(filters.packed_floats(ops_)),
-                 context.Scratch<float>(filters.out_per_group * filters.depth()));
+    filters.Pack(ops_, context.Scratch<float>(filters.packed_floats(ops_)));
     return filters;
   }
 
@@ -143,6 +158,10 @@ class Convolver {
 
   void Run(const Filters& f, const Geometry& g, const float* x, const Epilogue& epilogue, float* out,
            KernelContext& context) const {
+    if (winograd_.has_value() && UsesWinograd(g)) {
+      const WinogradImages images{g.batch, g.height, g.width, g.out_h, g.out_w, g.pad_top, g.pad_left};
+      return winograd_->Run(ops_, images, x, epilogue, out, context);
+    }
     if (f.depthwise()) return RunDepthwise(f, g, x, epilogue, out, context);
     GemmCall call;
     call.m = g.positions();
@@ -164,6 +183,22 @@ class Convolver {
   }
 
  private:
+  /// Whether the images are such that Winograd's algorithm pays; nothing where that shows in a run only.
+  std::optional<bool> IsLarge(const NodeSpec& node) const {
+    const auto shape = node.input_types.size() > 0 ? node.input_types[0].StaticShape() : std::nullopt;
+    if (!shape || shape->rank() != 4 || shape->elements() == 0) return std::nullopt;
+    const bool last = node.domain == kInternalDomain;
+    const auto channels = static_cast<size_t>((*shape)[last ? 3 : 1]);
+    if (channels != constant_.channels_per_group * groups_) return std::nullopt;  // an error of the run
+    return UsesWinograd(Measure(constant_, *shape, channels, shape->dims().subspan(last ? 1 : 2, 2)));
+  }
+
+  /// Small images have too few tiles to pay for reading nearly twice the weights.
+  static bool UsesWinograd(const Geometry& g) {
+    return g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 && g.dilation_w == 1 &&
+           g.batch * g.out_h * g.out_w >= kWinogradPositions;
+  }
+
   /// Every output pixel is one input pixel times a matrix.
   static bool IsMatrix(const Filters& f, const Geometry& g) {
     return f.taps() == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_top == 0 && g.pad_left == 0 &&
@@ -250,9 +285,9 @@ class Convolver {
     call.epilogue = epilogue;
     const size_t work = std::max<size_t>(1, f.taps() * g.channels);
     const auto grain = static_cast<int64_t>(1 + static_cast<size_t>(kMinTaskWork) / 2 / work);
-    context.Threads().ParallelFor(
-        static_cast<int64_t>(g.positions()), grain,
-        [&](int64_t begin, int64_t end) { ops_.depthwise(call, static_cast<size_t>(begin), static_cast<size_t>(end)); });
+    context.Threads().ParallelFor(static_cast<int64_t>(g.positions()), grain, [&](int64_t begin, int64_t end) {
+      ops_.depthwise(call, static_cast<size_t>(begin), static_cast<size_t>(end));
+    });
   }
 
   const GemmOps& ops_;
@@ -260,6 +295,7 @@ class Convolver {
   size_t groups_;
   Filters constant_;  // undefined where the filters come with every run
   Storage storage_;   // of constant_.packed
+  std::optional<Winograd> winograd_;
 };
 
 const float* BiasOf(const Filters& f, const KernelContext& context) {
@@ -287,8 +323,8 @@ class Conv final : public Kernel {
     const Filters filters = convolver_.FiltersFor(context);
     Require(x.rank() == filters.tensor.rank(), ErrorCode::kInvalidArgument, "Conv with filters of shape ",
             filters.tensor.shape(), " needs an input of rank ", filters.tensor.rank(), ", not ", x.shape());
-    const Geometry g = convolver_.Measure(filters, x.shape(), static_cast<size_t>(x.dim(1)),
-                                          reference::SpatialOf(x.shape()));
+    const Geometry g =
+        convolver_.Measure(filters, x.shape(), static_cast<size_t>(x.dim(1)), reference::SpatialOf(x.shape()));
     Epilogue epilogue;
     epilogue.col_bias = BiasOf(filters, context);
     Shape shape{x.dim(0), filters.tensor.dim(0)};

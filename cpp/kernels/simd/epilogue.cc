@@ -54,11 +54,13 @@ Epilogue ReadEpilogue(const NodeSpec& node) {
   e.lo = node.attributes.Float("lo", e.lo);
   e.hi = node.attributes.Float("hi", e.hi);
   e.residual_last = node.attributes.Int("residual_last", 0) != 0;
+  e.post_scale = node.attributes.Float("post_scale", 1.0f);
+  e.post_shift = node.attributes.Float("post_shift", 0.0f);
   const std::string name = node.attributes.String("activation", "");
   if (!name.empty()) {
-    e.activation = FunctionFor({name, node.attributes.Float("activation_alpha", 0.0f),
-                                node.attributes.Float("activation_beta", 0.0f)},
-                               node.target);
+    e.activation = FunctionFor(
+        {name, node.attributes.Float("activation_alpha", 0.0f), node.attributes.Float("activation_beta", 0.0f)},
+        node.target);
   }
   return e;
 }

@@ -13,5 +13,4 @@ Function FunctionFor(const Activation& activation, int64_t target);
 /// What the attributes of a fused node ask for, see fused.h.
 Epilogue ReadEpilogue(const NodeSpec& node);
 
-
 }  // namespace onnxforge::simd

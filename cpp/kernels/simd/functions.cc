@@ -81,14 +81,14 @@ struct ExpOp {
   static HWY_INLINE V Apply(D d, V x, Parameters) { return KeepNaN(x, hn::Exp(d, x)); }
 };
 
-/// Quantised to [kLeast, kGreatest] with scale alpha and zero point beta, and back; NaN becomes the number that 0 stands
-/// for, as an integer cannot hold it.
+/// Quantised to [kLeast, kGreatest] with scale alpha and zero point beta, and back; NaN becomes the number that 0
+/// stands for, as an integer cannot hold it.
 template <int kLeast, int kGreatest>
 struct FakeQuantizeOp {
   static HWY_INLINE V Apply(D d, V x, Parameters p) {
     const V rounded = hn::Add(hn::Round(hn::Div(x, p.alpha)), p.beta);
-    const V kept = hn::Min(hn::Max(rounded, hn::Set(d, static_cast<float>(kLeast))),
-                           hn::Set(d, static_cast<float>(kGreatest)));
+    const V kept =
+        hn::Min(hn::Max(rounded, hn::Set(d, static_cast<float>(kLeast))), hn::Set(d, static_cast<float>(kGreatest)));
     return hn::Mul(hn::Sub(hn::IfThenZeroElse(hn::IsNaN(x), kept), p.beta), p.alpha);
   }
 };
@@ -155,9 +155,7 @@ struct ReciprocalOp {
 };
 
 struct ReluOp {
-  static HWY_INLINE V Apply(D d, V x, Parameters) {
-    return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Zero(d), x);
-  }
+  static HWY_INLINE V Apply(D d, V x, Parameters) { return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Zero(d), x); }
 };
 
 struct RoundOp {
@@ -194,9 +192,7 @@ struct SqrtOp {
 };
 
 struct SwishOp {
-  static HWY_INLINE V Apply(D d, V x, Parameters p) {
-    return hn::Mul(x, SigmoidOp::Apply(d, hn::Mul(p.alpha, x), p));
-  }
+  static HWY_INLINE V Apply(D d, V x, Parameters p) { return hn::Mul(x, SigmoidOp::Apply(d, hn::Mul(p.alpha, x), p)); }
 };
 
 template <class Op>

@@ -13,7 +13,7 @@ enum class FunctionId : uint8_t {
   kElu,
   kErf,
   kExp,
-  kFakeQuantizeInt8,   // quantised with scale alpha and zero point beta, and back
+  kFakeQuantizeInt8,  // quantised with scale alpha and zero point beta, and back
   kFakeQuantizeUInt8,
   kFloor,
   kGelu,

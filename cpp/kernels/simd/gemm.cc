@@ -33,7 +33,7 @@ constexpr size_t kMr = 12;
 size_t Nr() { return 2 * hn::Lanes(D()); }
 
 // Depth of one pass: kMr rows of A stay in the first-level cache while the panels go by.
-constexpr size_t kDepth = 384;
+constexpr size_t kDepth = 512;
 // Floats of packed B that stay in the second-level cache while the rows of A go by.
 constexpr size_t kPanelFloats = 128 * 1024;
 // Taps of one pass: bounds the pointers that are kept at a time.
@@ -70,11 +70,11 @@ HWY_INLINE void Multiply(const float* const* HWY_RESTRICT rows, size_t taps, siz
     for (ptrdiff_t at = -bytes; at != 0; at += static_cast<ptrdiff_t>(sizeof(float)), b += nr) {
       const V b0 = hn::Load(d, b);
       const V b1 = kWide ? hn::Load(d, b + lanes) : b0;
-#define ONNXFORGE_STEP(i)                                     \
-  if constexpr (kRowCount > i) {                              \
+#define ONNXFORGE_STEP(i)                                               \
+  if constexpr (kRowCount > i) {                                        \
     const V x = hn::Set(d, *reinterpret_cast<const float*>(a##i + at)); \
-    c##i##l = hn::MulAdd(x, b0, c##i##l);                     \
-    if constexpr (kWide) c##i##r = hn::MulAdd(x, b1, c##i##r); \
+    c##i##l = hn::MulAdd(x, b0, c##i##l);                               \
+    if constexpr (kWide) c##i##r = hn::MulAdd(x, b1, c##i##r);          \
   }
       ONNXFORGE_ROWS(ONNXFORGE_STEP)
 #undef ONNXFORGE_STEP
@@ -102,10 +102,14 @@ HWY_INLINE void WithRows(size_t rows, const F& f) {
 }
 
 void PackTransposed(const float* HWY_RESTRICT b, size_t b_stride, size_t k, size_t columns, float* HWY_RESTRICT out) {
+  constexpr size_t kBlock = 16;  // a cache line of each row of b at a time
   const size_t nr = Nr();
-  for (size_t i = 0; i < k; ++i) {
-    for (size_t j = 0; j < columns; ++j) out[i * nr + j] = b[j * b_stride + i];
-    std::fill(out + i * nr + columns, out + (i + 1) * nr, 0.0f);
+  for (size_t begin = 0; begin < k; begin += kBlock) {
+    const size_t end = std::min(begin + kBlock, k);
+    for (size_t j = 0; j < columns; ++j) {
+      for (size_t i = begin; i < end; ++i) out[i * nr + j] = b[j * b_stride + i];
+    }
+    for (size_t i = begin; i < end; ++i) std::fill(out + i * nr + columns, out + (i + 1) * nr, 0.0f);
   }
 }
 
@@ -153,9 +157,16 @@ HWY_INLINE V Clip(V v, const Epilogue& e) {
 
 /// What cannot be done in registers, to n results that have just been stored.
 HWY_INLINE void FinishStored(const Epilogue& e, float* HWY_RESTRICT c, const float* residual, size_t n) {
-  if (e.activation) e.activation(c, c, n);
-  if (!e.residual_last) return;
   const D d;
+  if (e.activation) e.activation(c, c, n);
+  if (e.HasPost()) {
+    const V scale = hn::Set(d, e.post_scale);
+    const V shift = hn::Set(d, e.post_shift);
+    for (size_t j = 0; j < n; j += hn::Lanes(d)) {
+      StoreUpTo(hn::MulAdd(LoadUpTo(c + j, n - j), scale, shift), c + j, n - j);
+    }
+  }
+  if (!e.residual_last) return;
   for (size_t j = 0; j < n; j += hn::Lanes(d)) {
     StoreUpTo(hn::Add(LoadUpTo(c + j, n - j), LoadUpTo(residual + j, n - j)), c + j, n - j);
   }
@@ -172,7 +183,8 @@ class GemmStore {
         column_(column),
         columns_(std::min(Nr(), call.n - column)),
         last_(last),
-        residual_(call.epilogue.residual_last ? nullptr : call.epilogue.residual) {}
+        residual_(call.epilogue.residual_last ? nullptr : call.epilogue.residual),
+        plain_(columns_ == Nr() && call.epilogue.row_bias == nullptr && call.epilogue.alpha == 1.0f) {}
 
   bool wide() const { return columns_ > hn::Lanes(D()); }
 
@@ -180,6 +192,7 @@ class GemmStore {
     const D d;
     const size_t lanes = hn::Lanes(d);
     float* HWY_RESTRICT to = c_ + i * stride_;
+    if (plain_) return StorePlain(i, left, right, to);
     StoreUpTo(last_ ? Finish(i, 0, left) : left, to, columns_);
     if (wide()) StoreUpTo(last_ ? Finish(i, lanes, right) : right, to + lanes, columns_ - lanes);
   }
@@ -193,10 +206,32 @@ class GemmStore {
     right = wide() ? LoadUpTo(from + lanes, columns_ - lanes) : hn::Zero(d);
   }
 
+  /// The same where all columns are there and only a bias per column and a residual may have to be added.
+  HWY_INLINE void StorePlain(size_t i, V left, V right, float* HWY_RESTRICT to) const {
+    const D d;
+    const size_t lanes = hn::Lanes(d);
+    if (last_) {
+      if (e_.col_bias != nullptr) {
+        left = hn::Add(left, hn::LoadU(d, e_.col_bias + column_));
+        right = hn::Add(right, hn::LoadU(d, e_.col_bias + column_ + lanes));
+      }
+      if (residual_ != nullptr) {
+        const float* HWY_RESTRICT residual = residual_ + (row_ + i) * e_.residual_stride + column_;
+        left = hn::Add(left, hn::LoadU(d, residual));
+        right = hn::Add(right, hn::LoadU(d, residual + lanes));
+      }
+      left = Clip(left, e_);
+      right = Clip(right, e_);
+    }
+    hn::StoreU(left, d, to);
+    hn::StoreU(right, d, to + lanes);
+  }
+
   void FinishRows(size_t rows) const {
-    if (!last_ || (!e_.activation && !e_.residual_last)) return;
+    if (!last_ || !e_.TouchesStored()) return;
     for (size_t i = 0; i < rows; ++i) {
-      const float* residual = e_.residual == nullptr ? nullptr : e_.residual + (row_ + i) * e_.residual_stride + column_;
+      const float* residual =
+          e_.residual == nullptr ? nullptr : e_.residual + (row_ + i) * e_.residual_stride + column_;
       FinishStored(e_, c_ + i * stride_, residual, columns_);
     }
   }
@@ -222,6 +257,7 @@ class GemmStore {
   size_t columns_;
   bool last_;
   const float* residual_;
+  bool plain_;
 };
 
 /// One row times four panels: as many sums in flight as the multiply-add unit needs, which one row and one panel are
@@ -259,8 +295,9 @@ void MultiplyOneRow(const GemmCall& call, size_t row, size_t panel_begin, size_t
     store(p + 3, s6, s7);
   }
   for (; p < panel_end; ++p) {
-    Multiply<1, true>(&a, 1, call.depth, call.b + p * nr * call.depth, [](size_t, V&, V&) HWY_ATTR {},
-                      [&](size_t, V left, V right) HWY_ATTR { store(p, left, right); });
+    Multiply<1, true>(
+        &a, 1, call.depth, call.b + p * nr * call.depth, [](size_t, V&, V&) HWY_ATTR {},
+        [&](size_t, V left, V right) HWY_ATTR { store(p, left, right); });
   }
 }
 
@@ -463,7 +500,7 @@ void DepthwiseRows(const DepthwiseCall& call, const GemmCall& rows_of, size_t ro
       DepthwiseBlock<kPositions>(pointers, taps, c, call.filter + tap * call.channels, call.channels, count, in, out);
     }
   }
-  if (!e.activation && !e.residual_last) return;
+  if (!e.TouchesStored()) return;
   const size_t n = kPositions * call.channels;
   FinishStored(e, output, e.residual == nullptr ? nullptr : e.residual + row * call.channels, n);
 }
@@ -478,8 +515,86 @@ void Depthwise(const DepthwiseCall& call, size_t row_begin, size_t row_end) {
   for (; row < row_end; ++row) DepthwiseRows<1>(call, rows_of, row);
 }
 
+// Winograd's F(2 × 2, 3 × 3): four outputs of a 3 × 3 filter from 16 products instead of 36. The 16 planes hold one
+// element of the turned tiles each. (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015.)
+
+/// Bᵀ · x for four vectors.
+HWY_INLINE void TurnInput(V& x0, V& x1, V& x2, V& x3) {
+  const V sum = hn::Add(x1, x2);
+  const V difference = hn::Sub(x2, x1);
+  const V last = hn::Sub(x1, x3);
+  x0 = hn::Sub(x0, x2);
+  x1 = sum;
+  x2 = difference;
+  x3 = last;
+}
+
+/// One tile: 4 × 4 pixels of `channels` to row `to` of 16 planes.
+void WinogradInput(const float* const* pixels, size_t channels, float* to, size_t plane) {
+  const D d;
+  for (size_t c = 0; c < channels; c += hn::Lanes(d)) {
+    const size_t count = channels - c;
+    HWY_ALIGN float columns[16 * hn::MaxLanes(d)];
+    const size_t lanes = hn::Lanes(d);
+    for (size_t x = 0; x < 4; ++x) {
+      V x0 = LoadUpTo(pixels[x] + c, count), x1 = LoadUpTo(pixels[4 + x] + c, count);
+      V x2 = LoadUpTo(pixels[8 + x] + c, count), x3 = LoadUpTo(pixels[12 + x] + c, count);
+      TurnInput(x0, x1, x2, x3);
+      hn::Store(x0, d, columns + x * lanes);
+      hn::Store(x1, d, columns + (4 + x) * lanes);
+      hn::Store(x2, d, columns + (8 + x) * lanes);
+      hn::Store(x3, d, columns + (12 + x) * lanes);
+    }
+    for (size_t y = 0; y < 4; ++y) {
+      const float* row = columns + 4 * y * lanes;
+      V x0 = hn::Load(d, row), x1 = hn::Load(d, row + lanes);
+      V x2 = hn::Load(d, row + 2 * lanes), x3 = hn::Load(d, row + 3 * lanes);
+      TurnInput(x0, x1, x2, x3);
+      float* out = to + 4 * y * plane + c;
+      StoreUpTo(x0, out, count);
+      StoreUpTo(x1, out + plane, count);
+      StoreUpTo(x2, out + 2 * plane, count);
+      StoreUpTo(x3, out + 3 * plane, count);
+    }
+  }
+}
+
+/// One tile: row `from` of 16 planes to 2 × 2 output pixels, of which those that are null are not there.
+void WinogradOutput(const float* from, size_t plane, const Epilogue& e, float* const* pixels,
+                    const float* const* residuals, size_t channels) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  for (size_t c = 0; c < channels; c += lanes) {
+    const size_t count = channels - c;
+    const V bias = e.col_bias == nullptr ? hn::Zero(d) : LoadUpTo(e.col_bias + c, count);
+    HWY_ALIGN float rows[8 * hn::MaxLanes(d)];  // Aᵀ · planes: 2 × 4
+    for (size_t x = 0; x < 4; ++x) {
+      const float* at = from + x * plane + c;
+      const V x1 = LoadUpTo(at + 4 * plane, count), x2 = LoadUpTo(at + 8 * plane, count);
+      hn::Store(hn::Add(LoadUpTo(at, count), hn::Add(x1, x2)), d, rows + x * lanes);
+      hn::Store(hn::Sub(hn::Sub(x1, x2), LoadUpTo(at + 12 * plane, count)), d, rows + (4 + x) * lanes);
+    }
+    for (size_t y = 0; y < 2; ++y) {
+      const float* row = rows + 4 * y * lanes;
+      const V x1 = hn::Load(d, row + lanes), x2 = hn::Load(d, row + 2 * lanes);
+      const V left = hn::Add(hn::Load(d, row), hn::Add(x1, x2));
+      const V right = hn::Sub(hn::Sub(x1, x2), hn::Load(d, row + 3 * lanes));
+      for (size_t x = 0; x < 2; ++x) {
+        if (pixels[2 * y + x] == nullptr) continue;
+        V v = hn::Add(x == 0 ? left : right, bias);
+        if (residuals != nullptr && !e.residual_last) v = hn::Add(v, LoadUpTo(residuals[2 * y + x] + c, count));
+        StoreUpTo(Clip(v, e), pixels[2 * y + x] + c, count);
+      }
+    }
+  }
+  if (!e.TouchesStored()) return;
+  for (size_t i = 0; i < 4; ++i) {
+    if (pixels[i] != nullptr) FinishStored(e, pixels[i], residuals == nullptr ? nullptr : residuals[i], channels);
+  }
+}
+
 const GemmOps* Ops() {
-  static const GemmOps ops{Nr(), kMr, PackB, Gemm, Depthwise};
+  static const GemmOps ops{Nr(), kMr, PackB, Gemm, Depthwise, WinogradInput, WinogradOutput};
   return &ops;
 }
 

@@ -20,6 +20,12 @@ struct Epilogue {
   float lo = -std::numeric_limits<float>::infinity();
   float hi = std::numeric_limits<float>::infinity();
   Function activation;
+  float post_scale = 1.0f;  // after the activation: x · post_scale + post_shift
+  float post_shift = 0.0f;
+
+  bool HasPost() const { return post_scale != 1.0f || post_shift != 0.0f; }
+  /// Whether something is left to do once the results are stored.
+  bool TouchesStored() const { return activation || HasPost() || residual_last; }
 };
 
 /// The rows of the left-hand side of a convolution in [batch, height, width, pixel] layout: row r is output position r,
@@ -76,6 +82,11 @@ struct GemmOps {
   void (*gemm)(const GemmCall& call, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end);
   /// Output positions [row_begin, row_end).
   void (*depthwise)(const DepthwiseCall& call, size_t row_begin, size_t row_end);
+  /// One tile of 4 × 4 pixels to one row of each of 16 planes, `plane` floats apart.
+  void (*winograd_input)(const float* const* pixels, size_t channels, float* to, size_t plane);
+  /// One row of each of 16 planes to 2 × 2 pixels (null: not there); `residuals` may be null.
+  void (*winograd_output)(const float* from, size_t plane, const Epilogue& epilogue, float* const* pixels,
+                          const float* const* residuals, size_t channels);
 };
 
 /// The operations for a tier's target (0: the best one of this machine). Lives as long as the program.

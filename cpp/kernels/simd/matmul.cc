@@ -1,4 +1,5 @@
-// MatMul-1/9/13, Gemm-1…13 and the internal MatMul for float32. B is packed when the session is built where it is a constant.
+// MatMul-1/9/13, Gemm-1…13 and the internal MatMul for float32. B is packed when the session is built where it is a
+// constant.
 
 #include <algorithm>
 #include <utility>

@@ -129,9 +129,9 @@ class GruCell {
   void Step(const Tools& t, const Sizes& s, const float* input_part, const float* bias, float* h, float*, float* work,
             ThreadPool& threads) const {
     const size_t n = s.hidden;
-    float* gates = work;                          // [batch, 2n]
-    float* reset = work + 2 * s.batch * n;        // [batch, n]
-    float* recurrent = work + 3 * s.batch * n;    // [batch, n]
+    float* gates = work;                        // [batch, 2n]
+    float* reset = work + 2 * s.batch * n;      // [batch, n]
+    float* recurrent = work + 3 * s.batch * n;  // [batch, n]
     Epilogue add;
     add.residual = input_part;
     add.residual_stride = kGates * n;
@@ -201,9 +201,10 @@ class Recurrent final : public Kernel {
       return context.HasOutput(i) ? context.Output(i, DType::kFloat32, shape).template data<float>()
                                   : context.Scratch<float>(static_cast<size_t>(shape.elements()));
     };
-    float* y = context.HasOutput(0)
-                   ? context.Output(0, DType::kFloat32, {x.dim(0), states[0], states[1], states[2]}).template data<float>()
-                   : nullptr;
+    float* y =
+        context.HasOutput(0)
+            ? context.Output(0, DType::kFloat32, {x.dim(0), states[0], states[1], states[2]}).template data<float>()
+            : nullptr;
     float* h = floats(1, states);
     float* c = Cell::kHasCellState ? floats(2, states) : nullptr;
     Begin(context, 5, h, states);

@@ -78,6 +78,13 @@ void Affine(const float* x, const float* scale, const float* shift, float lo, fl
   });
 }
 
+void AffineOfOne(const float* x, float scale, float shift, size_t n, float* y) {
+  const V a = hn::Set(D(), scale);
+  const V b = hn::Set(D(), shift);
+  ForVectors(
+      n, [&](size_t i, const auto& load, const auto& store) HWY_ATTR { store(hn::MulAdd(load(x + i), a, b), y + i); });
+}
+
 void Normalize(const float* x, float mean, float factor, const float* scale, const float* bias, size_t n, float* y) {
   const V m = hn::Set(D(), mean);
   const V f = hn::Set(D(), factor);
@@ -191,13 +198,13 @@ void Binary(const float* a, int64_t a_stride, const float* b, int64_t b_stride, 
                       HWY_ATTR { store(Op::Apply(load(a + i), load(b + i)), y + i); });
   } else if (a_stride == 1) {
     const V v = hn::Set(D(), *b);
-    ForVectors(n, [&](size_t i, const auto& load, const auto& store)
-                      HWY_ATTR { store(Op::Apply(load(a + i), v), y + i); });
+    ForVectors(
+        n, [&](size_t i, const auto& load, const auto& store) HWY_ATTR { store(Op::Apply(load(a + i), v), y + i); });
   } else {
     const V v = hn::Set(D(), *a);
     if (b_stride == 1) {
-      ForVectors(n, [&](size_t i, const auto& load, const auto& store)
-                        HWY_ATTR { store(Op::Apply(v, load(b + i)), y + i); });
+      ForVectors(
+          n, [&](size_t i, const auto& load, const auto& store) HWY_ATTR { store(Op::Apply(v, load(b + i)), y + i); });
     } else {
       const V result = Op::Apply(v, hn::Set(D(), *b));
       ForVectors(n, [&](size_t i, const auto&, const auto& store) HWY_ATTR { store(result, y + i); });
@@ -206,9 +213,9 @@ void Binary(const float* a, int64_t a_stride, const float* b, int64_t b_stride, 
 }
 
 const RowOps* Ops() {
-  static const RowOps ops{MaxOf,         SumOf,         Affine,        Normalize,     Sum,           Squares,      Max,
-                          Exponentials,  Binary<AddOp>, Binary<SubOp>, Binary<MulOp>, Binary<DivOp>, Binary<MaxOp>,
-                          Binary<MinOp>};
+  static const RowOps ops{MaxOf,         SumOf,         Affine,        AffineOfOne,   Normalize,
+                          Sum,           Squares,       Max,           Exponentials,  Binary<AddOp>,
+                          Binary<SubOp>, Binary<MulOp>, Binary<DivOp>, Binary<MaxOp>, Binary<MinOp>};
   return &ops;
 }
 

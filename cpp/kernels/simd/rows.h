@@ -16,6 +16,8 @@ struct RowOps {
   void (*sum_of)(const float* const* rows, size_t count, size_t n, float factor, float* y);
   /// y = clip(x · scale + shift, lo, hi).
   void (*affine)(const float* x, const float* scale, const float* shift, float lo, float hi, size_t n, float* y);
+  /// y = x · scale + shift, with one number each.
+  void (*affine1)(const float* x, float scale, float shift, size_t n, float* y);
   /// y = (x - mean) · factor · scale + bias; scale and bias may be null.
   void (*normalize)(const float* x, float mean, float factor, const float* scale, const float* bias, size_t n,
                     float* y);

@@ -12,9 +12,9 @@
 #include "onnxforge/base/error.h"
 #include "onnxforge/kernels/table.h"
 
+#include "hwy/highway.h"
 #include "reference/strided.h"
 #include "simd/disabled_targets.h"
-#include "hwy/highway.h"
 #include "simd/list.h"
 
 namespace onnxforge::simd {

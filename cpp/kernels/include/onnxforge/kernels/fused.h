@@ -21,13 +21,14 @@ namespace onnxforge {
 ///   FakeQuantize(X)                DequantizeLinear(QuantizeLinear(X)), as its activation
 ///
 /// The first four go on with the attributes: clip to [lo, hi], then `activation`, the name of an Activation below, with
-/// the parameters activation_alpha and activation_beta; with residual_last = 1 the residual is added after that.
+/// the parameters activation_alpha and activation_beta, then · post_scale + post_shift; with residual_last = 1 the
+/// residual is added after that.
 inline constexpr std::string_view kInternalDomain = "onnxforge.internal";
 
 /// An operator that is a function of one number.
 struct Activation {
-  /// Clip: to [alpha, beta]; GeluTanh: Gelu with approximate = "tanh"; FakeQuantizeInt8 and FakeQuantizeUInt8: with scale
-  /// alpha and zero point beta; else the operator's.
+  /// Clip: to [alpha, beta]; GeluTanh: Gelu with approximate = "tanh"; FakeQuantizeInt8 and FakeQuantizeUInt8: with
+  /// scale alpha and zero point beta; else the operator's.
   std::string name;
   float alpha = 0.0f;
   float beta = 0.0f;
