@@ -247,67 +247,88 @@ std::unique_ptr<Kernel> MakeAttention(const NodeSpec& node) {
 
 // --- MultiHeadAttention
 
-/// Queries, keys and values in whichever of the packed and unpacked forms they come.
+/// How keys and values come: in the query [batch, length, heads, 3, width], together [batch, keys, heads, 2, width], by
+/// head [batch, heads, keys, width] (those of another sequence), or plain [batch, keys, heads · width].
+enum class KeyForm { kInQuery, kTogether, kByHead, kPlain };
+
+KeyForm FormOf(const Tensor* key, const Tensor* value) {
+  if (key == nullptr) return KeyForm::kInQuery;
+  Require(key->rank() >= 3 && key->rank() <= 5 && (key->rank() == 5) == (value == nullptr) &&
+              (value == nullptr || value->rank() == key->rank()),
+          ErrorCode::kInvalidArgument, "the key has shape ", key->shape(), ", and the value ",
+          value == nullptr ? Shape{} : value->shape());
+  return key->rank() == 5 ? KeyForm::kTogether : key->rank() == 4 ? KeyForm::kByHead : KeyForm::kPlain;
+}
+
+AttentionSizes SizesOf(KernelContext& context, const Attributes& a, KeyForm form) {
+  const Tensor& query = context.Input(0);
+  const bool in_query = form == KeyForm::kInQuery;
+  RequireRank(query, in_query ? 5 : 3, "the query");
+  const int64_t width = in_query ? query.dim(4) : WidthOf(query.dim(2), a.heads, "the query");
+  const int64_t length = query.dim(1);
+  AttentionSizes s = {query.dim(0), a.heads, a.heads, length, length, width, width};
+  if (in_query) {
+    Require(query.dim(2) == a.heads && query.dim(3) == 3 && width > 0, ErrorCode::kInvalidArgument,
+            "a query that holds keys and values must be [batch, length, heads, 3, width], not ", query.shape());
+    return s;
+  }
+  const Tensor& key = context.Input(1);
+  s.keys = key.dim(form == KeyForm::kByHead ? 2 : 1);
+  Shape wanted = {s.batch, s.keys, a.heads, 2, width};
+  Shape wanted_value;
+  if (form == KeyForm::kByHead) {
+    s.value_width = context.Input(2).dim(3);
+    wanted = {s.batch, a.heads, s.keys, width};
+    wanted_value = {s.batch, a.heads, s.keys, s.value_width};
+  } else if (form == KeyForm::kPlain) {
+    s.value_width = WidthOf(context.Input(2).dim(2), a.heads, "the value");
+    wanted = {s.batch, s.keys, a.heads * width};
+    wanted_value = {s.batch, s.keys, a.heads * s.value_width};
+  }
+  Require(key.shape() == wanted, ErrorCode::kInvalidArgument, "the key has shape ", key.shape(), ", and ", wanted,
+          " is expected for a query of shape ", query.shape());
+  Require(form == KeyForm::kTogether || context.Input(2).shape() == wanted_value, ErrorCode::kInvalidArgument,
+          "the value must have shape ", wanted_value);
+  return s;
+}
+
+/// Queries, keys and values, with their parts of the bias, by head.
 template <typename C>
 Heads<C> ReadHeads(KernelContext& context, const Attributes& a) {
-  const Tensor& query = context.Input(0);
-  const Tensor* key = context.OptionalInput(1);
-  const Tensor* value = context.OptionalInput(2);
-  const Tensor* bias_tensor = context.OptionalInput(3);
-  const bool packed = key == nullptr;
-  RequireRank(query, packed ? 5 : 3, "the query");
-  const int64_t batch = query.dim(0);
-  const int64_t length = query.dim(1);
-  const int64_t width = packed ? query.dim(4) : WidthOf(query.dim(2), a.heads, "the query");
-  Require(!packed || (query.dim(2) == a.heads && query.dim(3) == 3 && width > 0), ErrorCode::kInvalidArgument,
-          "a query that holds keys and values must be [batch, length, heads, 3, width], not ", query.shape());
+  const KeyForm form = FormOf(context.OptionalInput(1), context.OptionalInput(2));
   Heads<C> h;
-  h.sizes = {batch, a.heads, a.heads, length, length, width, width};
-  AttentionSizes& s = h.sizes;
-  const bool by_head = key != nullptr && key->rank() == 4;
-  const bool packed_keys = key != nullptr && key->rank() == 5;
-  if (key != nullptr) {
-    Require(packed_keys == (value == nullptr), ErrorCode::kInvalidArgument, "the keys have shape ", key->shape(),
-            value == nullptr ? " and there are no values" : " and there are values besides");
-    s.keys = key->dim(by_head ? 2 : 1);
-    if (value != nullptr) {
-      RequireRank(*value, key->rank(), "the value");
-      s.value_width = by_head ? value->dim(3) : WidthOf(value->dim(2), a.heads, "the value");
-    }
-    const Shape wanted = by_head       ? Shape{batch, a.heads, s.keys, width}
-                         : packed_keys ? Shape{batch, s.keys, a.heads, 2, width}
-                                       : Shape{batch, s.keys, a.heads * width};
-    Require(key->shape() == wanted &&
-                (value == nullptr || value->shape() == (by_head ? Shape{batch, a.heads, s.keys, s.value_width}
-                                                                : Shape{batch, s.keys, a.heads * s.value_width})),
-            ErrorCode::kInvalidArgument, "the query has shape ", query.shape(), ", the key ", key->shape(),
-            " and the value ", value == nullptr ? Shape{} : value->shape());
-  }
-  const C* bias = nullptr;
-  const int64_t hidden = a.heads * width;
-  if (bias_tensor != nullptr) {
-    Require(bias_tensor->shape() == Shape{2 * hidden + a.heads * s.value_width}, ErrorCode::kInvalidArgument,
-            "the bias has shape ", bias_tensor->shape());
-    bias = ReadAs<C>(context, *bias_tensor);
-  }
-  const auto part = [&](int64_t i) { return bias == nullptr ? nullptr : bias + i * hidden; };
-  const C* q = ReadAs<C>(context, query);
-  const int64_t row = packed ? 3 * hidden : hidden;
-  h.q = SplitInto(context, batch, a.heads, length, width, {row, packed ? 3 * width : width, 0}, q, part(0));
-  if (packed) {
-    h.k = SplitInto(context, batch, a.heads, length, width, {row, 3 * width, width}, q, part(1));
-    h.v = SplitInto(context, batch, a.heads, length, width, {row, 3 * width, 2 * width}, q, part(2));
-  } else if (by_head) {  // keys and values of another sequence, ready as they are
-    h.k = ReadAs<C>(context, *key);
-    h.v = ReadAs<C>(context, *value);
-  } else if (packed_keys) {
-    const C* kv = ReadAs<C>(context, *key);
-    h.k = SplitInto(context, batch, a.heads, s.keys, width, {2 * hidden, 2 * width, 0}, kv, part(1));
-    h.v = SplitInto(context, batch, a.heads, s.keys, width, {2 * hidden, 2 * width, width}, kv, part(2));
-  } else {
-    h.k = SplitInto(context, batch, a.heads, s.keys, width, {hidden, width, 0}, ReadAs<C>(context, *key), part(1));
-    h.v = SplitInto(context, batch, a.heads, s.keys, s.value_width, {a.heads * s.value_width, s.value_width, 0},
-                    ReadAs<C>(context, *value), part(2));
+  h.sizes = SizesOf(context, a, form);
+  const AttentionSizes& s = h.sizes;
+  const int64_t hidden = a.heads * s.width;
+  const int64_t value_hidden = a.heads * s.value_width;
+  const Tensor* bias = context.OptionalInput(3);
+  Require(bias == nullptr || bias->shape() == Shape{2 * hidden + value_hidden}, ErrorCode::kInvalidArgument,
+          "the bias has shape ", bias == nullptr ? Shape{} : bias->shape());
+  const C* added = bias == nullptr ? nullptr : ReadAs<C>(context, *bias);
+  const auto split = [&](size_t input, int64_t length, int64_t width, const HeadLayout& layout, int64_t part) {
+    return SplitInto(context, s.batch, a.heads, length, width, layout, ReadAs<C>(context, context.Input(input)),
+                     added == nullptr ? nullptr : added + part * hidden);
+  };
+  const int64_t w = s.width;
+  const bool in_query = form == KeyForm::kInQuery;
+  h.q = split(0, s.queries, w, in_query ? HeadLayout{3 * hidden, 3 * w, 0} : HeadLayout{hidden, w, 0}, 0);
+  switch (form) {
+    case KeyForm::kInQuery:
+      h.k = split(0, s.keys, w, {3 * hidden, 3 * w, w}, 1);
+      h.v = split(0, s.keys, w, {3 * hidden, 3 * w, 2 * w}, 2);
+      break;
+    case KeyForm::kTogether:
+      h.k = split(1, s.keys, w, {2 * hidden, 2 * w, 0}, 1);
+      h.v = split(1, s.keys, w, {2 * hidden, 2 * w, w}, 2);
+      break;
+    case KeyForm::kByHead:  // ready as they are: their bias was added when they were made
+      h.k = ReadAs<C>(context, context.Input(1));
+      h.v = ReadAs<C>(context, context.Input(2));
+      break;
+    case KeyForm::kPlain:
+      h.k = split(1, s.keys, w, {hidden, w, 0}, 1);
+      h.v = split(2, s.keys, s.value_width, {value_hidden, s.value_width, 0}, 2);
+      break;
   }
   return h;
 }
@@ -316,7 +337,8 @@ Heads<C> ReadHeads(KernelContext& context, const Attributes& a) {
 template <typename C>
 int64_t AppendToPast(KernelContext& context, Heads<C>& h, DType dtype) {
   AttentionSizes& s = h.sizes;
-  const bool given = context.HasInput(6) && context.HasInput(7);
+  const bool given = context.HasInput(6);
+  Require(given == context.HasInput(7), ErrorCode::kInvalidArgument, "past_key and past_value come together");
   const int64_t past = given && context.Input(6).rank() == 4 ? context.Input(6).dim(2) : 0;
   const Shape key_shape = {s.batch, s.heads, past, s.width};
   const Shape value_shape = {s.batch, s.heads, past, s.value_width};
@@ -378,8 +400,8 @@ Lengths ReadLengths(KernelContext& context, int64_t batch, int64_t queries, int6
   for (int64_t key : last) {
     const int64_t total = key + 1;
     const int64_t past = first ? 0 : total - queries;
-    Require(total > 0 && past >= 0 && past <= capacity && std::max(total, past + queries) <= out.buffer, ErrorCode::kInvalidArgument,
-            "seqlens_k has ", key, " for ", queries, " queries, a past of ", capacity,
+    Require(total > 0 && past >= 0 && past <= capacity && std::max(total, past + queries) <= out.buffer,
+            ErrorCode::kInvalidArgument, "seqlens_k has ", key, " for ", queries, " queries, a past of ", capacity,
             " and a total_sequence_length of ", longest[0]);
     out.past.push_back(past);
     out.total.push_back(total);
