@@ -79,7 +79,7 @@ std::string Pullback::ReshapeTo(const std::string& value, const std::string& lik
 }
 
 std::string Pullback::Zeros(const std::string& like) {
-  return Emit("Mul", {Number(0, like), Emit("Identity", {like})});
+  return Emit("CastLike", {Emit("ConstantOfShape", {ShapeOf(like)}), like});
 }
 
 namespace {
