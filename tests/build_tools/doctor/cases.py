@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from build_tools.binaries import FileKind
-from build_tools.config import BuildConfig, Linkage
+from build_tools.config import BuildConfig, Linkage, default_cache_dir
 from build_tools.doctor import protobufs
 from build_tools.doctor.basics import Source
 from build_tools.doctor.checks import CHECKS
@@ -270,6 +270,15 @@ def doctor(
     text = said.stderr.decode("utf-8", errors="replace")
     assert said.returncode in (0, 1), text
     return said.returncode, json.loads(said.stdout), text
+
+
+def empty_cache(folder: Path) -> Path:
+    """A cache with nothing in it but what is known of this machine's compilers."""
+    cache, known = folder / "cache", default_cache_dir() / "probes"
+    cache.mkdir()
+    if known.is_dir():
+        shutil.copytree(known, cache / "probes")
+    return cache
 
 
 def named(result: dict[str, object], identifier: str) -> list[dict[str, object]]:

@@ -84,7 +84,7 @@ class TestStrangeMachines:
     def test_nothing_is_installed(self, tmp_path):
         """No compiler, no tool, no home, no network."""
         environ = {"PATH": str(tmp_path / "nowhere"), "HOME": str(tmp_path / "no home")}
-        code, result, _ = doctor("--offline", "--cache-dir", tmp_path / "cache", environ=environ)
+        code, result, _ = doctor("--offline", "--cache-dir", tmp_path, environ=environ)
         assert code == 1
         assert named(result, "compiler-missing")
         assert len(named(result, "sources-unreachable")) >= 4

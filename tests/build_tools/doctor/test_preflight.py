@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from build_tools.config import default_cache_dir
 from build_tools.doctor.basics import Basics, basics
 from build_tools.doctor.checks import CHECKS
 from build_tools.doctor.facts import Facts
@@ -18,11 +19,15 @@ from build_tools.doctor.model import preflight_findings
 from build_tools.doctor.preflight import preflight
 from build_tools.errors import PreflightError
 from build_tools.jobs import plan_jobs
-from tests.build_tools.doctor.cases import ROOT, make_facts
+from tests.build_tools.doctor.cases import ROOT, empty_cache, make_facts
 from tests.build_tools.site import clean_environment, make_site
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+KNOWN = default_cache_dir()
+"""Where what is known of this machine's compilers is kept."""
 
 
 def build(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess:
@@ -41,7 +46,8 @@ def build(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess
 
 class TestStop:
     def test_a_build_that_will_fail_is_not_begun(self, tmp_path):
-        said = build("--offline", "--cache-dir", tmp_path / "cache", "--build-dir", tmp_path / "b")
+        cache = empty_cache(tmp_path)
+        said = build("--offline", "--cache-dir", cache, "--build-dir", tmp_path / "b")
         assert said.returncode == PreflightError.exit_code == 4
         error = json.loads(said.stdout)["error"]
         assert error["kind"] == "PreflightError"
@@ -51,7 +57,7 @@ class TestStop:
 
     def test_with_no_preflight_it_goes_on_and_warns(self, tmp_path):
         said = build(
-            *("--no-preflight", "--offline", "--cache-dir", tmp_path / "cache"),
+            *("--no-preflight", "--offline", "--cache-dir", empty_cache(tmp_path)),
             *("--build-dir", tmp_path / "b"),
         )
         assert said.returncode == 23, said.stderr
@@ -63,7 +69,7 @@ class TestStop:
         assert "onnx 1.99.0 is not pinned" in said.stderr
 
     def test_every_fatal_finding_is_named(self, tmp_path):
-        site = make_site(tmp_path, "--offline", "--onnx-version", "1.13.1")
+        site = make_site(tmp_path, "--offline", "--onnx-version", "1.13.1", probed=KNOWN)
         with pytest.raises(PreflightError) as refused:
             preflight(site)
         text = str(refused.value)
@@ -74,7 +80,7 @@ class TestStop:
 
 
 def test_a_warning_is_given_once(tmp_path):
-    site = make_site(tmp_path, "--jobs", "4096", "--no-preflight", "--offline")
+    site = make_site(tmp_path, "--jobs", "4096", "--no-preflight", "--offline", probed=KNOWN)
     preflight(site)
     warnings = site.context.record.warnings
     assert all("[" in warning for warning in warnings)
@@ -98,7 +104,7 @@ def test_it_needs_no_more_than_a_build_knows_anyway():
 
 
 def test_it_takes_no_time(tmp_path):
-    site = make_site(tmp_path)
+    site = make_site(tmp_path, probed=KNOWN)
     clock = time.perf_counter()
     host, config = site.context.host, site.config
     known = basics(site.resolved, host, site.toolchain, site.tools, plan_jobs(host, config.jobs))

@@ -97,11 +97,13 @@ class TestNotPic:
 
     def test_the_releases_that_can_are_told_to_build_their_own(self, tmp_path):
         root = service_header(Toy(root=tmp_path, pic=False).make())
-        new, old = (machine_with(root, "--onnx-version", v) for v in ("1.23.2", "1.13.1"))
+        known = machine_with(root)
+        parts = {"protobufs": known.protobufs, "cmake_finds": known.cmake_finds}
+        new, old = (make_facts("--onnx-version", v, **parts) for v in ("1.23.2", "1.13.1"))
         custom = "ONNX_BUILD_CUSTOM_PROTOBUF"
         assert any(custom in fix for fix in only("protobuf-not-pic", upstream(new)).fix)
         assert not any(custom in fix for fix in only("protobuf-not-pic", upstream(old)).fix)
-        told = machine_with(root, f"--cmake-arg=-D{custom}=ON")
+        told = make_facts(f"--cmake-arg=-D{custom}=ON", **parts)
         assert only("protobuf-not-pic", upstream(told)).severity is NOTE
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from build_tools.config import BuildConfig
+from build_tools.config import BuildConfig, default_cache_dir
 from build_tools.doctor import basics, reach, trees
 from build_tools.doctor.basics import Source
 from build_tools.doctor.facts import Reach
@@ -49,7 +49,7 @@ def test_release_not_pinned(tmp_path):
     assert finding.severity is FATAL
     assert "1.23.2" in finding.evidence
     assert findings("release-not-pinned", upstream(facts)) == ()
-    site = make_site(tmp_path, "--onnx-version", "1.99.0")
+    site = make_site(tmp_path, "--onnx-version", "1.99.0", probed=default_cache_dir())
     with pytest.raises(PinError, match=r"onnx 1\.99\.0 is not pinned"):
         fetch(site.pins, "onnx", site.fetcher, "1.99.0")
 
@@ -85,7 +85,7 @@ class TestUnreachable:
         facts = make_facts(*given, sources=sources)
         found = findings("sources-unreachable", facts)
         assert [finding.severity for finding in found] == [FATAL] * 4
-        site = make_site(tmp_path, *given)
+        site = make_site(tmp_path, *given, probed=default_cache_dir())
         with pytest.raises(OfflineError):
             fetch(site.pins, "onnx", site.fetcher, None)
 

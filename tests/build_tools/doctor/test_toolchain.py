@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_compiler_missing(tmp_path):
+def test_compiler_missing():
     """CXX names a compiler that is not there: a build would end with exit code 10."""
-    code, result, _ = doctor("--cache-dir", tmp_path, environ={"CXX": "/nowhere/g++"})
+    code, result, _ = doctor("--offline", environ={"CXX": "/nowhere/g++"})
     assert code == 1
     (finding,) = named(result, "compiler-missing")
     assert finding["severity"] == "fatal"
