@@ -106,11 +106,11 @@ def try_wheel(wheel: Path, python: str, way: Way, stand: Stand) -> Trial:
         return Trial(label="", why_not=str(reason))
     with stand.site.context.record.step(f"{stand.target} {python}: run on {lab.label}"):
         seen = _run(wheel, python, lab, stand)
-    failed = seen["sample"]["failed"]
-    if failed or seen["sample"]["cases"] < LEAST_CASES:
+    failed, cases = seen["sample"]["failed"], seen["sample"]["cases"]
+    if failed or cases < LEAST_CASES:
         raise SmokeError(
             f"{wheel.name} gives other results than the standard's",
-            looked=[f"{name}: {why}" for name, why in failed.items()],
+            looked=[f"{cases} cases were run", *(f"{name}: {why}" for name, why in failed.items())],
             fix="run the same case natively: tests/conformance",
         )
     stand.site.context.record.prove(f"{wheel.name} runs", _evidence(seen, lab))
