@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <ostream>
 #include <queue>
 #include <set>
 #include <utility>
@@ -175,6 +176,12 @@ void Graph::FailCycle(const std::vector<size_t>& missing) const {
 
 namespace {
 
+/// A node that is described only where a message is made of it: verifying is done after every change.
+struct Named {
+  const Node& node;
+  friend std::ostream& operator<<(std::ostream& out, const Named& named) { return out << named.node.Describe(); }
+};
+
 /// The checks of Graph::Verify, one walk over the graph.
 class Verifier {
  public:
@@ -227,28 +234,27 @@ class Verifier {
     }
     std::set<std::string_view> attributes;
     for (const Body& body : node.bodies) {
-      Check(body.graph != nullptr, node.Describe(), " has no graph in '", body.attribute, "'");
-      Check(attributes.insert(body.attribute).second, node.Describe(), " has two bodies '", body.attribute, "'");
+      Check(body.graph != nullptr, Named{node}, " has no graph in '", body.attribute, "'");
+      Check(attributes.insert(body.attribute).second, Named{node}, " has two bodies '", body.attribute, "'");
       for (const Capture& capture : body.graph->captures) Read(capture.outer, node);
       try {
         body.graph->Verify(code_);
       } catch (Error& error) {
-        error.AddContext(StrCat("in '", body.attribute, "' of ", node.Describe()));
+        error.AddContext(StrCat("in '", body.attribute, "' of ", Named{node}));
         throw;
       }
     }
     for (ValueId id : node.outputs) {
       if (!id.valid()) continue;
-      CheckId(id, node.Describe());
-      Check(!defined_[Index(id)], "value '", graph_.value(id).name, "' has more than one source; one is ",
-            node.Describe());
+      CheckId(id, Named{node});
+      Check(!defined_[Index(id)], "value '", graph_.value(id).name, "' has more than one source; one is ", Named{node});
       defined_[Index(id)] = true;
     }
   }
 
   void Read(ValueId id, const Node& node) const {
-    CheckId(id, node.Describe());
-    Check(defined_[Index(id)], node.Describe(), " reads '", graph_.value(id).name,
+    CheckId(id, Named{node});
+    Check(defined_[Index(id)], Named{node}, " reads '", graph_.value(id).name,
           "', which nothing makes before it: no input, initialiser or earlier node has that name");
   }
 
