@@ -47,7 +47,7 @@ def test_what_no_cmake_file_does(rule):
 
 
 def test_every_module_says_what_it_is_for_and_is_included_once():
-    for path in (REPOSITORY / "build_tools" / "cmake").iterdir():
+    for path in (REPOSITORY / "build_tools" / "cmake").glob("*.cmake"):
         text = path.read_text(encoding="utf-8")
         assert text.startswith("# "), path
         assert "include_guard(GLOBAL)" in text, path

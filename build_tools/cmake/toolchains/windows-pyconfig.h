@@ -45,6 +45,7 @@
 #define HAVE_THREAD_LOCAL 1
 #define WITH_DOC_STRINGS 1
 #define WITH_THREAD 1
+#define NT_THREADS 1
 
 #ifdef __cplusplus
 static_assert(sizeof(void*) == SIZEOF_VOID_P && sizeof(long) == SIZEOF_LONG && sizeof(wchar_t) == SIZEOF_WCHAR_T,
