@@ -90,7 +90,7 @@ class ThreadPool::Impl {
     body_ = &body;
     error_ = nullptr;
     next_.store(0, std::memory_order_relaxed);
-    busy_.store(size_ - 1, std::memory_order_relaxed);
+    open_.store(epoch_.load(std::memory_order_relaxed) + 1);
     epoch_.fetch_add(1);  // sequentially consistent: either a worker sees the epoch, or we see that it sleeps
     if (sleeping_.load() > 0) {
       {
@@ -99,7 +99,10 @@ class ThreadPool::Impl {
       wake_.notify_all();
     }
     DoChunks();
-    for (int spins = 0; busy_.load(std::memory_order_acquire) != 0; ++spins) {
+    // All chunks are taken. Only workers that are inside are waited for: one that sleeps, or that the system has taken
+    // its core from, finds the region closed when it comes.
+    open_.store(0);
+    for (int spins = 0; active_.load() != 0; ++spins) {
       if (spins < kSpins) {
         Pause();
       } else {
@@ -132,8 +135,10 @@ class ThreadPool::Impl {
     while (true) {
       seen = AwaitNextEpoch(seen);
       if (stop_.load()) return;
-      DoChunks();
-      busy_.fetch_sub(1, std::memory_order_acq_rel);
+      // Sequentially consistent, as in Run(): either we see that the region is closed, or it sees us inside.
+      active_.fetch_add(1);
+      if (open_.load() == seen) DoChunks();
+      active_.fetch_sub(1);
     }
   }
 
@@ -154,7 +159,7 @@ class ThreadPool::Impl {
   std::vector<std::thread> workers_;
 
   std::mutex region_mutex_;  // held by the thread whose region the workers are on
-  // The region. Written before the epoch moves, read after; no worker touches it once it has left busy_.
+  // The region. Written before it is open, read by workers that found it open while they were active.
   int64_t n_ = 0;
   int64_t chunks_ = 0;
   const FunctionRef<void(int64_t, int64_t)>* body_ = nullptr;
@@ -163,7 +168,8 @@ class ThreadPool::Impl {
 
   alignas(64) std::atomic<uint64_t> epoch_{0};
   alignas(64) std::atomic<int64_t> next_{0};
-  alignas(64) std::atomic<int> busy_{0};
+  alignas(64) std::atomic<uint64_t> open_{0};  // the epoch whose region may be entered; 0: none
+  alignas(64) std::atomic<int> active_{0};     // workers inside, or looking whether they may be
   std::atomic<bool> stop_{false};
   std::atomic<int> sleeping_{0};
   std::mutex sleep_mutex_;
