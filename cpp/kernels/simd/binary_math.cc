@@ -10,8 +10,8 @@ namespace onnxforge::simd {
 namespace {
 
 void RunBinary(KernelContext& context, BinaryRowLoop loop) {
-  const Tensor a = context.Input(0);
-  const Tensor b = context.Input(1);
+  const Tensor& a = context.Input(0);
+  const Tensor& b = context.Input(1);
   const float* p = a.data<float>();
   const float* q = b.data<float>();
   if (a.shape() == b.shape()) {

@@ -209,7 +209,7 @@ std::unique_ptr<Kernel> MakeLrn(const NodeSpec& node) {
 
 std::unique_ptr<Kernel> MakeAffine(const NodeSpec& node) {
   return MakeKernel([e = ReadEpilogue(node), &ops = RowOpsFor(node.target)](KernelContext& context) {
-    const Tensor x = context.Input(0);
+    const Tensor& x = context.Input(0);
     const float* scale = context.Input(1).data<float>();
     const float* shift = context.Input(2).data<float>();
     const int64_t channels = x.dim(x.rank() - 1);

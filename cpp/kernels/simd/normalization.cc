@@ -41,7 +41,7 @@ class RowNormalization final : public Kernel {
   static bool IsRow(const Tensor& t, int64_t n) { return t.dtype() == DType::kFloat32 && t.elements() == n; }
 
   void Normalize(KernelContext& context, int64_t n, const float* scale, const float* bias) const {
-    const Tensor x = context.Input(0);
+    const Tensor& x = context.Input(0);
     Tensor& y = context.OutputInPlace(0, DType::kFloat32, x.shape(), {0});
     const float* from = x.data<float>();
     float* to = y.data<float>();

@@ -191,8 +191,9 @@ class Recurrent final : public Kernel {
 
   void Run(KernelContext& context) const override {
     const Tensor& x = context.Input(0);
-    if (context.HasInput(4) || (Cell::kHasCellState && context.HasInput(7)) || x.rank() != 3 ||
-        static_cast<size_t>(x.dim(2)) != input_ || !StatesFit(context, x.dim(1))) {
+    if (context.HasInput(4) || (context.HasInput(3) && !bias_.defined()) ||
+        (Cell::kHasCellState && context.HasInput(7)) || x.rank() != 3 || static_cast<size_t>(x.dim(2)) != input_ ||
+        !StatesFit(context, x.dim(1))) {
       return other_->Run(context);
     }
     const Sizes s{static_cast<size_t>(x.dim(0)), static_cast<size_t>(x.dim(1)), input_, hidden_};
@@ -260,7 +261,7 @@ class Recurrent final : public Kernel {
   std::vector<PackedWeights> inputs_;  // by direction
   std::vector<Cell> cells_;
   std::vector<std::vector<float>> joined_;
-  std::unique_ptr<Kernel> other_;  // for sequence lengths and peepholes
+  std::unique_ptr<Kernel> other_;  // for sequence lengths, peepholes, and a bias that comes with the run
 };
 
 /// Whether W, R and B are known and fit each other.

@@ -12,7 +12,7 @@ namespace {
 
 std::unique_ptr<Kernel> MakeFunction(Function function) {
   return MakeKernel([function](KernelContext& context) {
-    const Tensor x = context.Input(0);
+    const Tensor& x = context.Input(0);
     const float* from = x.data<float>();
     Tensor& y = context.OutputInPlace(0, DType::kFloat32, x.shape(), {0});
     float* to = y.data<float>();
