@@ -33,6 +33,9 @@ print(json.dumps({
     "abi": f"cp{sys.version_info[0]}{sys.version_info[1]}{t}", "soabi": v("SOABI"),
     "ext_suffix": v("EXT_SUFFIX"), "include_dir": sysconfig.get_path("include"),
     "free_threaded": bool(t), "implementation": platform.python_implementation(),
+    "platform": sysconfig.get_platform(),
+    "site_packages": sysconfig.get_path(
+        "platlib", vars={"base": sys.base_prefix, "platbase": sys.base_exec_prefix}),
 }))
 """
 
@@ -113,8 +116,9 @@ def _describe(path: Path, host: Host, runner: Runner) -> PythonFacts | str:
         return (said.text.splitlines() or ["it says nothing"])[-1]
     if facts.pop("implementation") != "CPython":
         return "it is not CPython"
-    executable, include_dir = Path(facts.pop("executable")), Path(facts.pop("include_dir"))
-    return PythonFacts(executable=executable, include_dir=include_dir, **facts)
+    for name in ("executable", "include_dir", "site_packages"):
+        facts[name] = Path(facts[name])
+    return PythonFacts(**facts)
 
 
 def _is_version(found: PythonFacts, asked: str) -> bool:

@@ -29,6 +29,8 @@ def fake_python(folder, name, *, headers=True, **facts):
         "ext_suffix": ".cpython-312-x86_64-linux-gnu.so",
         "include_dir": str(include),
         "free_threaded": False,
+        "platform": "linux-x86_64",
+        "site_packages": str(folder / "site-packages"),
         "implementation": "CPython",
         **facts,
     }

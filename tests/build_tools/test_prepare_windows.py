@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from build_tools import prepare
 from build_tools.context import Context
 from build_tools.errors import ToolchainError
-from build_tools.prepare import _settle
 from build_tools.probes import CxxRuntime
 from build_tools.record import Record
 from build_tools.sources import resolve
@@ -42,7 +42,7 @@ def settle(machine, tmp_path, *arguments, prompt="plain", **variables):
     host = windows_host(prompt, environ={**host.environ, **variables})
     context = Context(host=host, runner=machine, record=Record())
     folders = ("--cache-dir", str(tmp_path / "cache"), "--build-dir", str(tmp_path / "b"))
-    return _settle(resolve([*folders, *arguments], host.environ, {}, windows=True), context)
+    return prepare.settle(resolve([*folders, *arguments], host.environ, {}, windows=True), context)
 
 
 def test_from_a_plain_prompt_to_a_compiler_with_its_settings(machine, tmp_path):

@@ -168,10 +168,10 @@ class TestBlanks:
 
     @posix
     def test_path_with_blanks_and_quotation_marks_in_path(self, tmp_path):
-        script(tmp_path / "protoc", "echo found")
+        script(tmp_path / "a-protoc", "echo found")
         quoted = f'"{tmp_path}":/usr/bin:/bin'
         said = subprocess.run(
-            ["/bin/sh", "-c", "protoc"], env={"PATH": quoted}, capture_output=True, check=False
+            ["/bin/sh", "-c", "a-protoc"], env={"PATH": quoted}, capture_output=True, check=False
         )
         assert said.returncode == 127
         host = detect_host({"PATH": quoted})

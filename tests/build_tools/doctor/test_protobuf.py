@@ -379,7 +379,9 @@ class TestLoader:
         linked = compile_cxx(tmp_path, text, "-o", "program", "-Wl,--no-as-needed", shared)
         assert linked.returncode == 0, linked.stderr
         said = run(tmp_path / "program")
-        assert "libprotobuf.so.32: cannot open shared object file" in said.stderr
+        # Where the system has a library of that name, it is loaded, and is another one.
+        symptoms = ("libprotobuf.so.32: cannot open shared object file", "undefined symbol")
+        assert any(symptom in said.stderr for symptom in symptoms)
         assert run(tmp_path / "program", LD_LIBRARY_PATH=f"{root}/lib").returncode == 0
 
     def test_a_folder_that_is_known_is_no_matter(self, tmp_path):
