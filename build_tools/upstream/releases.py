@@ -6,7 +6,7 @@ in ``make``: the lite protobuf runtime, which every published wheel links, and C
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -16,6 +16,7 @@ from build_tools.errors import PinError
 # setuptools still has setuptools.command.develop's old options and distutils for these.
 _SETUPTOOLS = "setuptools==75.8.2"
 _NEW_SETUPTOOLS = "setuptools==80.9.0"
+_SCIKIT_BUILD = "scikit-build-core==0.11.6"
 _STUBS = "protobuf==3.20.3"
 """What upstream's plugin for type stubs runs on while protoc is older than 4.25."""
 
@@ -67,80 +68,54 @@ _PYBIND11 = "pybind11==2.13.6"
 """In place of the older one that 1.13 to 1.17 carry: it knows every Python up to 3.13."""
 _TESTS = ("parameterized==0.9.0", "Pillow")
 
-RELEASES: tuple[Release, ...] = (
-    Release(
-        range=SpecifierSet(">=1.13.1,<1.14"),
-        pythons=SpecifierSet(">=3.7,<3.13"),
-        because="its Python code uses what NumPy 2.1, the first for Python 3.13, has removed",
-        build_requires=(_SETUPTOOLS, "wheel==0.45.1", "pytest-runner==6.0.1", _STUBS, _PYBIND11),
-        configure=_POLICY,
-        suite=Suite(folder=""),
-    ),
-    Release(
-        range=SpecifierSet(">=1.14,<1.15"),
-        pythons=SpecifierSet(">=3.7,<3.13"),
-        because="its Python code uses what NumPy 2.1, the first for Python 3.13, has removed",
-        build_requires=(_SETUPTOOLS, "wheel==0.45.1", "pytest-runner==6.0.1", _STUBS, _PYBIND11),
-        configure=_POLICY,
-        suite=Suite(folder=""),
-    ),
-    Release(
-        range=SpecifierSet(">=1.15,<1.16.1"),
-        pythons=SpecifierSet(">=3.8"),
-        because="its pyproject.toml",
-        build_requires=(_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
-        configure=_POLICY,
-        suite=Suite(folder="onnx/test", requires=_TESTS),
-    ),
-    Release(
-        range=SpecifierSet(">=1.16.1,<1.18"),
-        pythons=SpecifierSet(">=3.8"),
-        because="its pyproject.toml",
-        build_requires=(_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
-        configure={**_POLICY, **_UNITY},
-        suite=Suite(folder="onnx/test", requires=_TESTS),
-    ),
-    Release(
-        range=SpecifierSet(">=1.18,<1.20"),
-        pythons=SpecifierSet(">=3.9"),
-        because="its pyproject.toml",
-        build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
-        configure=_UNITY,
-        suite=Suite(folder="onnx/test", requires=_TESTS),
-    ),
-    Release(
-        range=SpecifierSet(">=1.20,<1.21"),
-        pythons=SpecifierSet(">=3.10"),
-        because="its pyproject.toml",
-        build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, "nanobind==2.8.0"),
-        configure=_UNITY,
-        suite=Suite(folder="onnx/test", requires=_TESTS),
-    ),
-    Release(
-        range=SpecifierSet(">=1.21,<1.22"),
-        pythons=SpecifierSet(">=3.10"),
-        because="its pyproject.toml",
-        build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, "nanobind==2.10.2"),
-        configure=_UNITY,
-        suite=Suite(folder="onnx/test", requires=_TESTS),
-    ),
-    Release(
-        range=SpecifierSet(">=1.22,<1.23"),
-        pythons=SpecifierSet(">=3.10"),
-        because="its pyproject.toml",
-        build_requires=("scikit-build-core==0.11.6", _STUBS, "nanobind==2.12.0"),
-        configure=_UNITY,
-        suite=Suite(folder="onnx/test", requires=_TESTS),
-    ),
-    Release(
-        range=SpecifierSet(">=1.23"),
-        pythons=SpecifierSet(">=3.10"),
-        because="its pyproject.toml",
-        build_requires=("scikit-build-core==0.11.6", _STUBS, "nanobind==2.15.0"),
-        configure=_UNITY,
-        suite=Suite(folder="tests/python", requires=(*_TESTS, "packaging")),
-    ),
+_13 = Release(
+    range=SpecifierSet(">=1.13.1,<1.15"),
+    pythons=SpecifierSet(">=3.7,<3.13"),
+    because="its Python code uses what NumPy 2.1, the first for Python 3.13, has removed",
+    build_requires=(_SETUPTOOLS, "wheel==0.45.1", "pytest-runner==6.0.1", _STUBS, _PYBIND11),
+    configure=_POLICY,
+    suite=Suite(folder=""),
 )
+_15 = Release(
+    range=SpecifierSet(">=1.15,<1.16.1"),
+    pythons=SpecifierSet(">=3.8"),
+    because="its pyproject.toml",
+    build_requires=(_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
+    configure=_POLICY,
+    suite=Suite(folder="onnx/test", requires=_TESTS),
+)
+_16 = replace(_15, range=SpecifierSet(">=1.16.1,<1.18"), configure={**_POLICY, **_UNITY})
+_18 = replace(
+    _15,
+    range=SpecifierSet(">=1.18,<1.20"),
+    pythons=SpecifierSet(">=3.9"),
+    build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
+    configure=_UNITY,
+)
+_20 = replace(
+    _18,
+    range=SpecifierSet(">=1.20,<1.21"),
+    pythons=SpecifierSet(">=3.10"),
+    build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, "nanobind==2.8.0"),
+)
+_21 = replace(
+    _20,
+    range=SpecifierSet(">=1.21,<1.22"),
+    build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, "nanobind==2.10.2"),
+)
+_22 = replace(
+    _21,
+    range=SpecifierSet(">=1.22,<1.23"),
+    build_requires=(_SCIKIT_BUILD, _STUBS, "nanobind==2.12.0"),
+)
+_23 = replace(
+    _22,
+    range=SpecifierSet(">=1.23"),
+    build_requires=(_SCIKIT_BUILD, _STUBS, "nanobind==2.15.0"),
+    suite=Suite(folder="tests/python", requires=(*_TESTS, "packaging")),
+)
+
+RELEASES: tuple[Release, ...] = (_13, _15, _16, _18, _20, _21, _22, _23)
 
 
 def release_of(version: str) -> Release:
