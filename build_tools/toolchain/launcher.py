@@ -19,6 +19,8 @@ _KNOWN = ("ccache", "sccache")
 # Precompiled headers are not kept otherwise; neither setting concerns what a compiler makes here,
 # where no source asks for the time.
 _SLOPPINESS = "pch_defines,time_macros"
+_PROJECT = Path(__file__).resolve().parents[2]
+"""Paths below it are taken relative, so that a clone in another folder finds the same objects."""
 
 
 def with_compiler_cache(
@@ -68,7 +70,7 @@ def _environment(program: Path, toolchain: Toolchain, host: Host) -> dict[str, s
     """Return what ccache has to be told, unless the user has told it."""
     if program.stem != "ccache":
         return {}
-    wanted = {"CCACHE_SLOPPINESS": _SLOPPINESS}
+    wanted = {"CCACHE_SLOPPINESS": _SLOPPINESS, "CCACHE_BASEDIR": str(_PROJECT)}
     if toolchain.toolchain_file:
         # It goes by the compiler's name, and the wrappers of zig are called cc and c++.
         wanted["CCACHE_COMPILERTYPE"] = "clang"

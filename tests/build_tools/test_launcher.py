@@ -85,17 +85,23 @@ def test_it_makes_no_other_product(toolchain, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("ccache") is None, reason="no ccache on PATH")
-def test_a_real_one_compiles_the_second_time_from_its_cache(toolchain, tmp_path):
-    """Before: a miss. After: a hit, with the same object."""
+def test_a_clone_in_another_folder_takes_what_a_real_one_has_kept(toolchain, tmp_path):
+    """Before: a miss. After: a hit, with the same object, whatever folder it is compiled in."""
     host = make_host()
     result = with_compiler_cache(toolchain, "ccache", "test", host, Record())
-    (tmp_path / "a.cc").write_text("int answer() { return 42; }\n", encoding="utf-8")
-    environ = {**host.environ, **result.environment(), "CCACHE_DIR": str(tmp_path / "kept")}
-    command = [result.compiler.launcher, *result.compiler.cxx_command, "-c", "a.cc", "-o", "a.o"]
+    ours = result.environment()
+    assert Path(ours["CCACHE_BASEDIR"], "CMakeLists.txt").is_file()
+    environ = {**host.environ, **ours, "CCACHE_DIR": str(tmp_path / "kept")}
     objects = []
-    for _ in range(2):
-        assert SystemRunner().run(command, cwd=tmp_path, env=environ).ok
-        objects.append((tmp_path / "a.o").read_bytes())
+    for name in ("one", "two"):
+        root = tmp_path / name
+        (root / "build").mkdir(parents=True)
+        (root / "a.cc").write_text("int answer() { return 42; }\n", encoding="utf-8")
+        command = [result.compiler.launcher, *result.compiler.cxx_command]
+        command += [f"-ffile-prefix-map={root}=source", "-c", root / "a.cc", "-o", "a.o"]
+        here = {**environ, "CCACHE_BASEDIR": str(root)}
+        assert SystemRunner().run(command, cwd=root / "build", env=here).ok
+        objects.append((root / "build" / "a.o").read_bytes())
     said = SystemRunner().run([result.compiler.launcher, "--print-stats"], env=environ).stdout
     counts = dict(line.split("\t") for line in said.splitlines())
     assert (counts["cache_miss"], counts["direct_cache_hit"]) == ("1", "1")
