@@ -155,9 +155,14 @@ void TestVersionsAndSchemas() {
   CHECK_EQ(static_cast<int>(std::count(protobuf.begin(), protobuf.end(), '.')), 2);
   const std::vector<SchemaRow> rows = AllSchemas();
   std::set<std::pair<std::string, std::string>> operators;
-  for (const SchemaRow& row : rows) operators.emplace(row.domain, row.op_type);
+  size_t contributed = 0;
+  for (const SchemaRow& row : rows) {
+    const bool is_standard = row.domain.empty() || row.domain.rfind("ai.onnx", 0) == 0;
+    if (is_standard) operators.emplace(row.domain, row.op_type);
+    contributed += is_standard ? 0 : 1;
+  }
   CHECK(rows.size() > 600);
-  CHECK_EQ(operators.size(), onnx::OpSchemaRegistry::get_all_schemas().size());
+  CHECK(contributed > 20);
   if (OnnxVersion() == "1.23.2") CHECK_EQ(operators.size(), size_t{227});
   const auto find = [&](const char* op, int version) {
     return *std::find_if(rows.begin(), rows.end(),

@@ -57,7 +57,7 @@ struct Node {
   std::vector<Tensor> inputs;
   size_t constants_from = 1;
   size_t outputs = 1;
-  std::string_view domain;
+  std::string_view domain = {};
 };
 
 std::vector<Tensor> Run(const Tier& tier, const Node& node, int threads = 1) {

@@ -236,6 +236,8 @@ FloatLoop LoopFor(FunctionId id) {
     ONNXFORGE_FUNCTION(Swish)
     ONNXFORGE_FUNCTION(Tanh)
 #undef ONNXFORGE_FUNCTION
+    case FunctionId::kCount:
+      break;
   }
   return nullptr;
 }

@@ -12,10 +12,13 @@
 #include "onnxforge/base/error.h"
 #include "onnxforge/kernels/table.h"
 
-#include "hwy/highway.h"
 #include "reference/strided.h"
-#include "simd/disabled_targets.h"
 #include "simd/list.h"
+
+// clang-format off: the order matters
+#include "simd/disabled_targets.h"
+#include "hwy/highway.h"
+// clang-format on
 
 namespace onnxforge::simd {
 namespace {
