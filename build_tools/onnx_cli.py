@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(resolved: Resolved, args: argparse.Namespace, context: Context) -> int:
     """Run the verb."""
     site = settle(resolved, context)
-    preflight(site)
+    preflight(site, engine=False)
     with closing(site.fetcher):
         pythons = _pythons(site)
         upstream = _upstream(site)

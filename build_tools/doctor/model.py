@@ -78,6 +78,9 @@ class Check:
     preflight: Callable[[Basics], Iterator[Finding]] | None = None
     """The part of the question that ``nox -s build`` asks before anything long; None: no part."""
 
+    of_engine: bool = False
+    """Whether the preflight is about compiling the engine, and nothing to upstream's package."""
+
     @property
     def anchor(self) -> str:
         """Where it is described."""

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from build_tools.recipe import Site
 
 
-def preflight(site: Site) -> None:
-    """Warn of what may go wrong; raises PreflightError for what will, unless it is ruled out."""
+def preflight(site: Site, *, engine: bool = True) -> None:
+    """Warn of what may go wrong; raises PreflightError for what will, unless it is ruled out.
+
+    ``engine`` says whether the engine is built, or upstream's own package instead.
+    """
     config, host, record = site.config, site.context.host, site.context.record
     jobs = plan_jobs(host, config.jobs, site.resolved.origins["jobs"])
     known = basics(site.resolved, host, site.toolchain, site.tools, jobs)
-    found = preflight_findings(CHECKS, known)
+    checks = [check for check in CHECKS if engine or not check.of_engine]
+    found = preflight_findings(checks, known)
     ends = [finding for finding in found if finding.severity is Severity.FATAL]
     if ends and config.preflight:
         raise _refusal(ends)

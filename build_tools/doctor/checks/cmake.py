@@ -255,6 +255,7 @@ CHECKS = (
         cure="-DCMAKE_POLICY_VERSION_MINIMUM=3.5 lets CMake 4 go on.",
         examine=_policy_of_either,
         preflight=_policy,
+        of_engine=True,
     ),
     Check(
         identifier="generator-platform",

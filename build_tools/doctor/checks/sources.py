@@ -165,6 +165,7 @@ CHECKS = (
         cure="The default release fits. Old releases can be loaded as models, whatever is linked.",
         examine=_too_old,
         preflight=_too_old,
+        of_engine=True,
     ),
     Check(
         identifier="sources-unreachable",

@@ -79,6 +79,13 @@ class TestStop:
         assert "and 5 more" in text
 
 
+def test_upstreams_own_package_may_be_older_than_the_engine_can_use(tmp_path):
+    site = make_site(tmp_path, "--onnx-version", "1.13.1", probed=KNOWN)
+    with pytest.raises(PreflightError, match="1.13.1"):
+        preflight(site)
+    preflight(site, engine=False)
+
+
 def test_a_warning_is_given_once(tmp_path):
     site = make_site(tmp_path, "--jobs", "4096", "--no-preflight", "--offline", probed=KNOWN)
     preflight(site)
