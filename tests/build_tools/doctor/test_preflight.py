@@ -81,7 +81,7 @@ class TestStop:
 
 def test_upstreams_own_package_may_be_older_than_the_engine_can_use(tmp_path):
     site = make_site(tmp_path, "--onnx-version", "1.13.1", probed=KNOWN)
-    with pytest.raises(PreflightError, match="1.13.1"):
+    with pytest.raises(PreflightError, match=r"1\.13\.1"):
         preflight(site)
     preflight(site, engine=False)
 
