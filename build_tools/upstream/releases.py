@@ -62,7 +62,7 @@ _POLICY = {"CMAKE_POLICY_VERSION_MINIMUM": "3.5"}
 """CMake 4 refuses projects that ask for less; 1.13 to 1.16.0 and the pybind11 they carry do."""
 
 _UNITY = {"ONNX_USE_UNITY_BUILD": "ON"}
-"""Upstream's own switch, since 1.16.1: the library's files are compiled in groups."""
+"""Upstream's own switch: the library's files are compiled in groups. In 1.17 they do not compile so."""
 
 _PYBIND11 = "pybind11==2.13.6"
 """In place of the older one that 1.13 to 1.17 carry: it knows every Python up to 3.13."""
@@ -77,20 +77,19 @@ _13 = Release(
     suite=Suite(folder=""),
 )
 _15 = Release(
-    range=SpecifierSet(">=1.15,<1.16.1"),
+    range=SpecifierSet(">=1.15,<1.18"),
     pythons=SpecifierSet(">=3.8"),
     because="its pyproject.toml",
     build_requires=(_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
     configure=_POLICY,
     suite=Suite(folder="onnx/test", requires=_TESTS),
 )
-_16 = replace(_15, range=SpecifierSet(">=1.16.1,<1.18"), configure={**_POLICY, **_UNITY})
 _18 = replace(
     _15,
     range=SpecifierSet(">=1.18,<1.20"),
     pythons=SpecifierSet(">=3.9"),
     build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
-    configure=_UNITY,
+    configure={},
 )
 _20 = replace(
     _18,
@@ -112,10 +111,11 @@ _23 = replace(
     _22,
     range=SpecifierSet(">=1.23"),
     build_requires=(_SCIKIT_BUILD, _STUBS, "nanobind==2.15.0"),
+    configure=_UNITY,
     suite=Suite(folder="tests/python", requires=(*_TESTS, "packaging")),
 )
 
-RELEASES: tuple[Release, ...] = (_13, _15, _16, _18, _20, _21, _22, _23)
+RELEASES: tuple[Release, ...] = (_13, _15, _18, _20, _21, _22, _23)
 
 
 def release_of(version: str) -> Release:
