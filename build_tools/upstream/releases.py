@@ -62,7 +62,7 @@ _POLICY = {"CMAKE_POLICY_VERSION_MINIMUM": "3.5"}
 """CMake 4 refuses projects that ask for less; 1.13 to 1.16.0 and the pybind11 they carry do."""
 
 _UNITY = {"ONNX_USE_UNITY_BUILD": "ON"}
-"""Upstream's own switch: the library's files are compiled in groups. In 1.17 they do not compile so."""
+"""Upstream's own switch: files are compiled in groups. Those of 1.17 do not compile so."""
 
 _PYBIND11 = "pybind11==2.13.6"
 """In place of the older one that 1.13 to 1.17 carry: it knows every Python up to 3.13."""
