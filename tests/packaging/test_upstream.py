@@ -15,6 +15,7 @@ from tests.packaging.test_end_to_end import cache_settings
 
 pytestmark = [
     pytest.mark.build,
+    pytest.mark.slow,
     pytest.mark.network,
     pytest.mark.skipif(sys.platform != "linux", reason="reads ELF files and manylinux tags"),
 ]

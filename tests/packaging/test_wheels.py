@@ -41,6 +41,7 @@ def wheels(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(PYTHON not in load_matrix().pythons, reason="a Python outside the matrix")
 def test_a_crossed_wheel_is_what_its_tag_says_and_runs(tmp_path):
     done = wheels(tmp_path, "--target", TARGET, "--python", PYTHON, "--test")
