@@ -13,4 +13,5 @@ endfunction()
 
 onnxforge_source(highway HIGHWAY_SOURCE)
 onnxforge_add_recipe(highway)
+onnxforge_map_folder("${HIGHWAY_SOURCE}" highway)
 onnxforge_highway_version("${HIGHWAY_SOURCE}" ONNXFORGE_HIGHWAY_VERSION)

@@ -1,8 +1,9 @@
 # How our targets are compiled and linked: nothing leaves the extension but its PyInit function,
 # unused sections go, and the result depends neither on the build folder nor on the machine's CPU.
 #
-# Input: ONNXFORGE_LTO, ONNXFORGE_SANITIZE_FLAGS.
-# Output: onnxforge_target_defaults(<target>…), onnxforge_extension_linkage(<target> <init-symbol>).
+# Input: ONNXFORGE_LTO, ONNXFORGE_UNITY, ONNXFORGE_SANITIZE_FLAGS.
+# Output: onnxforge_target_defaults(<target>…), onnxforge_precompile_headers(<target> <header>…),
+#   onnxforge_extension_linkage(<target> <init-symbol>).
 include_guard(GLOBAL)
 include(CheckIPOSupported)
 include(Reproducible)
@@ -19,13 +20,23 @@ endif()
 function(onnxforge_target_defaults)
   foreach(target IN LISTS ARGN)
     onnxforge_warnings(${target})
-    set_target_properties(${target} PROPERTIES INTERPROCEDURAL_OPTIMIZATION ${ONNXFORGE_LTO})
+    set_target_properties(${target} PROPERTIES INTERPROCEDURAL_OPTIMIZATION ${ONNXFORGE_LTO}
+                                               UNITY_BUILD ${ONNXFORGE_UNITY} UNITY_BUILD_BATCH_SIZE 8)
     if(MSVC)
       target_compile_definitions(${target} PRIVATE NOMINMAX)
     else()
       target_compile_options(${target} PRIVATE -ffunction-sections -fdata-sections)
     endif()
   endforeach()
+endfunction()
+
+# onnxforge_precompile_headers(<target> <header>…): for files that are compiled one by one; several at once read
+# their headers once as it is, and the precompiled form would cost more than it saves.
+function(onnxforge_precompile_headers target)
+  get_target_property(unity ${target} UNITY_BUILD)
+  if(NOT unity)
+    target_precompile_headers(${target} PRIVATE ${ARGN})
+  endif()
 endfunction()
 
 # onnxforge_extension_linkage(<target> <init-symbol>): a Python extension that exports <init-symbol> alone.

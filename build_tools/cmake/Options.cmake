@@ -25,6 +25,7 @@ endfunction()
 option(ONNXFORGE_BUILD_TESTS "Build the C++ tests and register them with CTest" OFF)
 option(ONNXFORGE_WERROR "Treat warnings in our own code as errors" OFF)
 option(ONNXFORGE_LTO "Link-time optimisation of our own code" OFF)
+option(ONNXFORGE_UNITY "Compile the files of a layer a few at a time: faster from nothing, slower per change" ON)
 set(ONNXFORGE_SANITIZE "" CACHE STRING "Sanitizers for all code, e.g. address;undefined or thread")
 
 set(ONNXFORGE_PROTOBUF_PREFIX "" CACHE PATH "Installed protobuf; empty: built here from source")

@@ -6,6 +6,7 @@
 #   ONNXFORGE_PROTOBUF_VERSION, ONNXFORGE_PROTOBUF_ORIGIN.
 include_guard(GLOBAL)
 include(LibraryFile)
+include(Reproducible)
 
 # Where only one kind of library is there, that one; where both are, what was asked for, and if nothing was,
 # the static one unless it cannot go into an extension. What was asked for and is not there is an error.
@@ -141,6 +142,7 @@ if(ONNXFORGE_PROTOBUF_PREFIX)
   onnxforge_protobuf_from_prefix("${ONNXFORGE_PROTOBUF_PREFIX}" ONNXFORGE_PROTOBUF_ORIGIN
                                  ONNXFORGE_PROTOBUF_VERSION)
   onnxforge_library_linkage("${ONNXFORGE_PROTOBUF_ORIGIN}" ONNXFORGE_PROTOBUF_LINKAGE)
+  onnxforge_map_folder("${ONNXFORGE_PROTOBUF_PREFIX}/include/google" google)
 else()
   onnxforge_protobuf_from_source(ONNXFORGE_PROTOBUF_VERSION)
   set(ONNXFORGE_PROTOBUF_ORIGIN "built here by third_party/protobuf")

@@ -32,6 +32,10 @@ endif()
 # onnxforge_add_extension(<target> <source>…): the Python extension module <target>, installed into the
 # package. It exports PyInit_<target> and nothing else.
 function(onnxforge_add_extension target)
+  onnxforge_map_folder("${pybind11_INCLUDE_DIR}" pybind11)
+  foreach(folder IN LISTS Python_INCLUDE_DIRS)
+    onnxforge_map_folder("${folder}" python)
+  endforeach()
   add_library(${target} MODULE ${ARGN})
   target_link_libraries(${target} PRIVATE pybind11::module)
   pybind11_extension(${target})

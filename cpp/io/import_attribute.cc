@@ -11,39 +11,37 @@
 namespace onnxforge::io {
 namespace {
 
-using Proto = onnx::AttributeProto;
-
-AttributeValue Import(const Proto& proto, const TensorSource& source) {
+AttributeValue ImportValue(const onnx::AttributeProto& proto, const TensorSource& source) {
   switch (AttributeTypeOf(proto)) {
-    case Proto::FLOAT:
+    case onnx::AttributeProto::FLOAT:
       return proto.f();
-    case Proto::INT:
+    case onnx::AttributeProto::INT:
       return int64_t{proto.i()};
-    case Proto::STRING:
+    case onnx::AttributeProto::STRING:
       return proto.s();
-    case Proto::TENSOR:
+    case onnx::AttributeProto::TENSOR:
       return ImportTensor(proto.t(), source);
-    case Proto::SPARSE_TENSOR:
+    case onnx::AttributeProto::SPARSE_TENSOR:
       return ImportSparseTensor(proto.sparse_tensor(), source);
-    case Proto::TYPE_PROTO:
+    case onnx::AttributeProto::TYPE_PROTO:
       return ImportType(proto.tp());
-    case Proto::FLOATS:
+    case onnx::AttributeProto::FLOATS:
       return std::vector<float>(proto.floats().begin(), proto.floats().end());
-    case Proto::INTS:
+    case onnx::AttributeProto::INTS:
       return std::vector<int64_t>(proto.ints().begin(), proto.ints().end());
-    case Proto::STRINGS:
+    case onnx::AttributeProto::STRINGS:
       return std::vector<std::string>(proto.strings().begin(), proto.strings().end());
-    case Proto::TENSORS: {
+    case onnx::AttributeProto::TENSORS: {
       std::vector<Tensor> tensors;
       for (const auto& tensor : proto.tensors()) tensors.push_back(ImportTensor(tensor, source));
       return tensors;
     }
-    case Proto::SPARSE_TENSORS: {
+    case onnx::AttributeProto::SPARSE_TENSORS: {
       std::vector<SparseTensor> tensors;
       for (const auto& tensor : proto.sparse_tensors()) tensors.push_back(ImportSparseTensor(tensor, source));
       return tensors;
     }
-    case Proto::TYPE_PROTOS: {
+    case onnx::AttributeProto::TYPE_PROTOS: {
       std::vector<Type> types;
       for (const auto& type : proto.type_protos()) types.push_back(ImportType(type));
       return types;
@@ -53,7 +51,7 @@ AttributeValue Import(const Proto& proto, const TensorSource& source) {
   }
 }
 
-Tensor ConstantOf(const Proto& proto, const TensorSource& source) {
+Tensor ConstantOf(const onnx::AttributeProto& proto, const TensorSource& source) {
   const std::string& name = proto.name();
   if (name == "value") return ImportTensor(proto.t(), source);
   if (name == "sparse_value") return Densify(ImportSparseTensor(proto.sparse_tensor(), source), proto.name());
@@ -71,26 +69,26 @@ Tensor ConstantOf(const Proto& proto, const TensorSource& source) {
 
 }  // namespace
 
-Proto::AttributeType AttributeTypeOf(const Proto& proto) {
-  if (proto.type() != Proto::UNDEFINED) return proto.type();
-  if (proto.has_f()) return Proto::FLOAT;
-  if (proto.has_i()) return Proto::INT;
-  if (proto.has_s()) return Proto::STRING;
-  if (proto.has_t()) return Proto::TENSOR;
-  if (proto.has_g()) return Proto::GRAPH;
-  if (proto.has_sparse_tensor()) return Proto::SPARSE_TENSOR;
-  if (proto.has_tp()) return Proto::TYPE_PROTO;
-  if (proto.floats_size() != 0) return Proto::FLOATS;
-  if (proto.ints_size() != 0) return Proto::INTS;
-  if (proto.strings_size() != 0) return Proto::STRINGS;
-  if (proto.tensors_size() != 0) return Proto::TENSORS;
-  if (proto.graphs_size() != 0) return Proto::GRAPHS;
-  return Proto::UNDEFINED;
+onnx::AttributeProto::AttributeType AttributeTypeOf(const onnx::AttributeProto& proto) {
+  if (proto.type() != onnx::AttributeProto::UNDEFINED) return proto.type();
+  if (proto.has_f()) return onnx::AttributeProto::FLOAT;
+  if (proto.has_i()) return onnx::AttributeProto::INT;
+  if (proto.has_s()) return onnx::AttributeProto::STRING;
+  if (proto.has_t()) return onnx::AttributeProto::TENSOR;
+  if (proto.has_g()) return onnx::AttributeProto::GRAPH;
+  if (proto.has_sparse_tensor()) return onnx::AttributeProto::SPARSE_TENSOR;
+  if (proto.has_tp()) return onnx::AttributeProto::TYPE_PROTO;
+  if (proto.floats_size() != 0) return onnx::AttributeProto::FLOATS;
+  if (proto.ints_size() != 0) return onnx::AttributeProto::INTS;
+  if (proto.strings_size() != 0) return onnx::AttributeProto::STRINGS;
+  if (proto.tensors_size() != 0) return onnx::AttributeProto::TENSORS;
+  if (proto.graphs_size() != 0) return onnx::AttributeProto::GRAPHS;
+  return onnx::AttributeProto::UNDEFINED;
 }
 
-AttributeValue ImportAttribute(const Proto& proto, const TensorSource& source) {
+AttributeValue ImportAttribute(const onnx::AttributeProto& proto, const TensorSource& source) {
   try {
-    return Import(proto, source);
+    return ImportValue(proto, source);
   } catch (Error& error) {
     error.AddContext(StrCat("in attribute '", Utf8(proto.name()), "'"));
     throw;
@@ -98,7 +96,7 @@ AttributeValue ImportAttribute(const Proto& proto, const TensorSource& source) {
 }
 
 Tensor ImportConstant(const onnx::NodeProto& node, const TensorSource& source) {
-  for (const Proto& attribute : node.attribute()) {
+  for (const onnx::AttributeProto& attribute : node.attribute()) {
     Tensor value = ConstantOf(attribute, source);
     if (value.defined()) return value;
   }

@@ -41,7 +41,7 @@ bool ParseFrom(pb::ZeroCopyInputStream& source, onnx::ModelProto& model) {
   return model.ParseFromCodedStream(&coded) && coded.ConsumedEntireMessage();
 }
 
-[[noreturn]] void FailTooLarge(uint64_t bytes) {
+[[noreturn]] void FailFileTooLarge(uint64_t bytes) {
   Fail(ErrorCode::kInvalidModel, "the model has ", bytes,
        " bytes, but a protobuf message cannot be larger than 2 GiB; save it with its tensors in an external data file");
 }
@@ -77,7 +77,7 @@ std::shared_ptr<const onnx::ModelProto> ReadModel(const std::string& path) {
           "': it is a folder; give the .onnx file in it");
   if (std::filesystem::is_regular_file(status)) {
     const uint64_t size = std::filesystem::file_size(file, error);
-    if (!error && size > kMaxProtoBytes) FailTooLarge(size);
+    if (!error && size > kMaxProtoBytes) FailFileTooLarge(size);
   }
   errno = 0;
   std::ifstream in(file, std::ios::binary);
@@ -95,7 +95,7 @@ std::shared_ptr<const onnx::ModelProto> ReadModel(const std::string& path) {
 }
 
 std::shared_ptr<const onnx::ModelProto> ParseModel(Span<const char> bytes) {
-  if (bytes.size() > kMaxProtoBytes) FailTooLarge(bytes.size());
+  if (bytes.size() > kMaxProtoBytes) FailFileTooLarge(bytes.size());
   auto model = std::make_shared<onnx::ModelProto>();
   pb::ArrayInputStream source(bytes.data(), static_cast<int>(bytes.size()));
   Require(!bytes.empty() && ParseFrom(source, *model), ErrorCode::kInvalidModel,

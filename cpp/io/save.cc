@@ -34,14 +34,14 @@ class FileSink final : public google::protobuf::io::CopyingOutputStream {
   AtomicFile& file_;
 };
 
-[[noreturn]] void FailTooLarge(uint64_t bytes) {
+[[noreturn]] void FailModelTooLarge(uint64_t bytes) {
   Fail(ErrorCode::kInvalidArgument, "with all tensors in it the model would have ", bytes,
        " bytes, but a protobuf message cannot be larger than 2 GiB; save it with an external_data_threshold");
 }
 
 void RequireSize(const onnx::ModelProto& model) {
   const uint64_t size = model.ByteSizeLong();
-  if (size > kMaxProtoBytes) FailTooLarge(size);
+  if (size > kMaxProtoBytes) FailModelTooLarge(size);
 }
 
 /// The bytes a tensor would have in a data file; nullopt for those that stay in the model.
@@ -102,7 +102,7 @@ void RequireEmbeddable(const onnx::ModelProto& model, size_t threshold) {
     const size_t size = RawSize(tensor);
     if (threshold == 0 || !is_initializer || size < threshold) bytes += size;
   });
-  if (bytes > kMaxProtoBytes && HasExternalData(model)) FailTooLarge(bytes);
+  if (bytes > kMaxProtoBytes && HasExternalData(model)) FailModelTooLarge(bytes);
 }
 
 void WriteModel(const onnx::ModelProto& model, AtomicFile& file) {

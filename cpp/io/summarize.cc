@@ -17,12 +17,12 @@ namespace {
 constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
 
 /// Counts never fail: what cannot be counted is as much as can be.
-int64_t Multiply(int64_t a, int64_t b) { return b != 0 && a > kMost / b ? kMost : a * b; }
-int64_t Add(int64_t a, int64_t b) { return a > kMost - b ? kMost : a + b; }
+int64_t CappedMultiply(int64_t a, int64_t b) { return b != 0 && a > kMost / b ? kMost : a * b; }
+int64_t CappedAdd(int64_t a, int64_t b) { return a > kMost - b ? kMost : a + b; }
 
 int64_t Elements(const google::protobuf::RepeatedField<int64_t>& dims) {
   int64_t elements = 1;
-  for (const int64_t extent : dims) elements = Multiply(elements, std::max<int64_t>(extent, 0));
+  for (const int64_t extent : dims) elements = CappedMultiply(elements, std::max<int64_t>(extent, 0));
   return elements;
 }
 
@@ -35,7 +35,7 @@ int64_t Bytes(const onnx::TensorProto& tensor, int64_t elements) {
   const bool known =
       tensor.data_type() > 0 && tensor.data_type() < 256 && IsValid(static_cast<DType>(tensor.data_type()));
   const int64_t bits = known ? static_cast<int64_t>(PackedBits(static_cast<DType>(tensor.data_type()))) : 8;
-  return bits >= 8 ? Multiply(elements, bits / 8) : elements / (8 / bits) + (elements % (8 / bits) != 0 ? 1 : 0);
+  return bits >= 8 ? CappedMultiply(elements, bits / 8) : elements / (8 / bits) + (elements % (8 / bits) != 0 ? 1 : 0);
 }
 
 class Counter {
@@ -58,8 +58,8 @@ class Counter {
     ForEachTensor(model, [&](const onnx::TensorProto& tensor, bool is_initializer) {
       if (!is_initializer) return;
       const int64_t elements = Elements(tensor.dims());
-      summary_.parameters = Add(summary_.parameters, elements);
-      summary_.parameter_bytes = Add(summary_.parameter_bytes, Bytes(tensor, elements));
+      summary_.parameters = CappedAdd(summary_.parameters, elements);
+      summary_.parameter_bytes = CappedAdd(summary_.parameter_bytes, Bytes(tensor, elements));
     });
   }
 

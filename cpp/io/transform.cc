@@ -25,11 +25,11 @@ void EmbedSmallTensors(onnx::ModelProto& model, const ExternalData& external) {
 }
 
 /// Upstream follows a list of known length element by element, one message each. Lists that long are data, not shapes.
-constexpr int64_t kMaxFollowed = int64_t{1} << 16;
+constexpr int64_t kMaxFollowedByUpstream = int64_t{1} << 16;
 
 bool IsLongList(const onnx::TypeProto& type) {
   if (!type.has_tensor_type() || type.tensor_type().shape().dim_size() != 1) return false;
-  return type.tensor_type().shape().dim(0).dim_value() > kMaxFollowed;
+  return type.tensor_type().shape().dim(0).dim_value() > kMaxFollowedByUpstream;
 }
 
 bool HasLongList(const onnx::GraphProto& graph) {

@@ -7,6 +7,8 @@
 #include <set>
 #include <utility>
 
+#include "index.h"
+
 namespace onnxforge::ir {
 namespace {
 
@@ -21,9 +23,6 @@ void ForEachRead(const Node& node, F&& f) {
     for (const Capture& capture : body.graph->captures) f(capture.outer);
   }
 }
-
-size_t Index(ValueId id) { return static_cast<size_t>(id.index); }
-size_t Index(NodeId id) { return static_cast<size_t>(id.index); }
 
 }  // namespace
 

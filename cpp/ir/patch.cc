@@ -5,12 +5,9 @@
 #include <set>
 #include <utility>
 
-namespace onnxforge::ir {
+#include "index.h"
 
-namespace {
-size_t Index(ValueId id) { return static_cast<size_t>(id.index); }
-size_t Index(NodeId id) { return static_cast<size_t>(id.index); }
-}  // namespace
+namespace onnxforge::ir {
 
 Patch::Patch(const Graph& graph) : first_new_value_(graph.value_count()) {}
 

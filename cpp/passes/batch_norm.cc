@@ -19,6 +19,15 @@ bool IsInferenceBatchNorm(const ir::Graph& graph, const ir::Node& node) {
   return true;
 }
 
+template <typename T>
+void ScaleRows(Tensor& weights, const std::vector<double>& scale) {
+  const int64_t row = weights.elements() / weights.dim(0);
+  T* p = weights.data<T>();
+  for (double s : scale) {
+    for (int64_t i = 0; i < row; ++i, ++p) *p = static_cast<T>(static_cast<double>(*p) * s);
+  }
+}
+
 }  // namespace
 
 std::vector<double> ChannelNumbers(const Tensor& tensor, int64_t channels) {
@@ -45,6 +54,17 @@ std::optional<ChannelAffine> AffineOf(const ir::Graph& graph, const ir::Node& no
     affine.shift.push_back(bias[c] - mean[c] * factor);
   }
   return affine;
+}
+
+Tensor FromDoubles(DType dtype, const std::vector<double>& numbers) {
+  if (dtype == DType::kFloat64) return Tensor::FromVector(numbers);
+  return Tensor::FromVector(std::vector<float>(numbers.begin(), numbers.end()));
+}
+
+Tensor ScaledRows(const Tensor& weights, const std::vector<double>& scale) {
+  Tensor out = weights.Clone();
+  out.dtype() == DType::kFloat64 ? ScaleRows<double>(out, scale) : ScaleRows<float>(out, scale);
+  return out;
 }
 
 }  // namespace onnxforge::passes

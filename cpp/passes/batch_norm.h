@@ -20,4 +20,10 @@ std::optional<ChannelAffine> AffineOf(const ir::Graph& graph, const ir::Node& no
 /// A per-channel parameter, [channels] floating-point numbers; empty when it is anything else.
 std::vector<double> ChannelNumbers(const Tensor& tensor, int64_t channels);
 
+/// `numbers`, [n], as a tensor of float32 or float64.
+Tensor FromDoubles(DType dtype, const std::vector<double>& numbers);
+
+/// Weights of float32 or float64, [n, …], row i times scale[i].
+Tensor ScaledRows(const Tensor& weights, const std::vector<double>& scale);
+
 }  // namespace onnxforge::passes

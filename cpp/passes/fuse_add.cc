@@ -42,9 +42,9 @@ Tensor AsBias(const ir::Graph& graph, const ir::Node& product, const Tensor& t) 
   return t.Reshaped({*columns});
 }
 
-class Fuser {
+class AddFuser {
  public:
-  explicit Fuser(ir::Graph& graph) : graph_(graph), patch_(graph) {}
+  explicit AddFuser(ir::Graph& graph) : graph_(graph), patch_(graph) {}
 
   bool Run() {
     for (ir::NodeId id : graph_.order()) Visit(id);
@@ -101,6 +101,6 @@ class Fuser {
 
 }  // namespace
 
-bool FuseAdd(ir::Graph& graph, const PassContext& context) { return context.tier.simd() && Fuser(graph).Run(); }
+bool FuseAdd(ir::Graph& graph, const PassContext& context) { return context.tier.simd() && AddFuser(graph).Run(); }
 
 }  // namespace onnxforge::passes

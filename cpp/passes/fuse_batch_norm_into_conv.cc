@@ -1,6 +1,5 @@
 // Before: x → Conv(W, b) → BatchNormalization(scale, bias, mean, variance) → y, all but x constant, nobody else reads
-// Conv's
-//         output, and the normalisation uses the given statistics (it is not training).
+//         Conv's output, and the normalisation uses the given statistics (it is not training).
 // After:  x → Conv(W · s, (b - mean) · s + bias) → y with s = scale / sqrt(variance + epsilon), per output channel.
 
 #include <vector>
@@ -13,22 +12,6 @@
 
 namespace onnxforge::passes {
 namespace {
-
-template <typename T>
-Tensor ScaledRows(const Tensor& weights, const std::vector<double>& scale) {
-  Tensor out = weights.Clone();
-  const int64_t row = weights.elements() / weights.dim(0);
-  T* p = out.data<T>();
-  for (double s : scale) {
-    for (int64_t i = 0; i < row; ++i, ++p) *p = static_cast<T>(static_cast<double>(*p) * s);
-  }
-  return out;
-}
-
-Tensor FromDoubles(DType dtype, const std::vector<double>& values) {
-  if (dtype == DType::kFloat64) return Tensor::FromVector(values);
-  return Tensor::FromVector(std::vector<float>(values.begin(), values.end()));
-}
 
 /// What replaces Conv's weights and bias; undefined tensors when the pattern does not hold.
 struct Fused {
@@ -47,9 +30,7 @@ Fused Fuse(const ir::Graph& graph, const ir::Node& conv, const ir::Node& norm) {
   if (Input(conv, 2).valid()) bias = ChannelNumbers(ConstantInput(graph, conv, 2), channels);
   if (bias.empty()) return {};
   for (size_t c = 0; c < bias.size(); ++c) bias[c] = bias[c] * affine->scale[c] + affine->shift[c];
-  return {weights.dtype() == DType::kFloat64 ? ScaledRows<double>(weights, affine->scale)
-                                             : ScaledRows<float>(weights, affine->scale),
-          FromDoubles(weights.dtype(), bias)};
+  return {ScaledRows(weights, affine->scale), FromDoubles(weights.dtype(), bias)};
 }
 
 }  // namespace

@@ -33,9 +33,9 @@ struct Gated {
   bool tanh = false;
 };
 
-class Matcher {
+class GateMatcher {
  public:
-  explicit Matcher(const ir::Graph& graph) : graph_(graph) {}
+  explicit GateMatcher(const ir::Graph& graph) : graph_(graph) {}
 
   /// y = x · g, both found.
   struct Match {
@@ -175,7 +175,7 @@ class Matcher {
 bool FuseGatedActivation(ir::Graph& graph, const PassContext& context) {
   if (!context.tier.simd()) return false;
   ir::Patch patch(graph);
-  const Matcher matcher(graph);
+  const GateMatcher matcher(graph);
   for (ir::NodeId id : graph.order()) {
     const ir::Node& last = graph.node(id);
     if ((!Is(last, "Mul") && !Is(last, "Div")) || !IsFloat32(graph, last.outputs[0])) continue;

@@ -14,9 +14,9 @@
 namespace onnxforge::passes {
 namespace {
 
-class Matcher {
+class LayerNormMatcher {
  public:
-  explicit Matcher(const ir::Graph& graph) : graph_(graph) {}
+  explicit LayerNormMatcher(const ir::Graph& graph) : graph_(graph) {}
 
   struct Match {
     ir::ValueId x;
@@ -124,7 +124,7 @@ class Matcher {
 bool FuseLayerNorm(ir::Graph& graph, const PassContext& context) {
   if (!context.tier.simd()) return false;
   ir::Patch patch(graph);
-  const Matcher matcher(graph);
+  const LayerNormMatcher matcher(graph);
   for (ir::NodeId id : graph.order()) {
     const ir::Node& last = graph.node(id);
     if ((!Is(last, "Add") && !Is(last, "Mul")) || !IsFloat32(graph, last.outputs[0])) continue;

@@ -45,23 +45,9 @@ std::optional<ChannelAffine> ScaleOf(const ir::Graph& graph, const ir::Node& nod
   return affine;
 }
 
-Tensor FloatsOf(const std::vector<double>& numbers) {
-  return Tensor::FromVector(std::vector<float>(numbers.begin(), numbers.end()));
-}
-
-Tensor ScaledRows(const Tensor& weights, const std::vector<double>& scale) {
-  Tensor out = weights.Clone();
-  float* p = out.data<float>();
-  const int64_t row = weights.elements() / weights.dim(0);
-  for (double s : scale) {
-    for (int64_t i = 0; i < row; ++i, ++p) *p = static_cast<float>(static_cast<double>(*p) * s);
-  }
-  return out;
-}
-
-class Fuser {
+class ScaleFuser {
  public:
-  explicit Fuser(ir::Graph& graph) : graph_(graph), patch_(graph) {}
+  explicit ScaleFuser(ir::Graph& graph) : graph_(graph), patch_(graph) {}
 
   bool Run() {
     for (ir::NodeId id : graph_.order()) Visit(id);
@@ -91,7 +77,8 @@ class Fuser {
     }
     if (shift.empty()) return;
     for (size_t c = 0; c < channels; ++c) shift[c] = shift[c] * after->scale[c] + after->shift[c];
-    Replace(id, reader, conv ? ScaledRows(weights, after->scale) : Product(weights, after->scale), FloatsOf(shift));
+    Replace(id, reader, conv ? ScaledRows(weights, after->scale) : Product(weights, after->scale),
+            FromDoubles(DType::kFloat32, shift));
   }
 
   /// What one number is multiplied with or added to after the activation.
@@ -127,7 +114,7 @@ class Fuser {
   static Tensor Product(const Tensor& a, const std::vector<double>& b) {
     std::vector<double> product = a.To<double>();
     for (size_t i = 0; i < b.size(); ++i) product[i] *= b[i];
-    return FloatsOf(product);
+    return FromDoubles(DType::kFloat32, product);
   }
 
   void Replace(ir::NodeId id, ir::NodeId reader, Tensor weights, Tensor shift) {
@@ -155,6 +142,6 @@ class Fuser {
 
 }  // namespace
 
-bool FuseScale(ir::Graph& graph, const PassContext& context) { return context.tier.simd() && Fuser(graph).Run(); }
+bool FuseScale(ir::Graph& graph, const PassContext& context) { return context.tier.simd() && ScaleFuser(graph).Run(); }
 
 }  // namespace onnxforge::passes

@@ -50,10 +50,6 @@ Tensor ReorderedByAxis(const Tensor& t, size_t rank, size_t repeats) {
   return Tensor::FromVector(to);
 }
 
-Tensor FloatsOf(const std::vector<double>& numbers) {
-  return Tensor::FromVector(std::vector<float>(numbers.begin(), numbers.end()));
-}
-
 class Sinker {
  public:
   Sinker(ir::Graph& graph, const PassContext& context) : graph_(graph), context_(context), patch_(graph) {}
@@ -214,8 +210,9 @@ class Sinker {
     sunk.op_type = "Affine";
     sunk.since_version = 1;
     sunk.attributes = {};
-    sunk.inputs = {sunk.inputs[0], patch_.AddConstant(node.name + ".scale", FloatsOf(affine->scale)),
-                   patch_.AddConstant(node.name + ".shift", FloatsOf(affine->shift))};
+    sunk.inputs = {sunk.inputs[0],
+                   patch_.AddConstant(node.name + ".scale", FromDoubles(DType::kFloat32, affine->scale)),
+                   patch_.AddConstant(node.name + ".shift", FromDoubles(DType::kFloat32, affine->shift))};
     sunk.outputs.resize(1);
     Replace(node, std::move(sunk), rank);
   }

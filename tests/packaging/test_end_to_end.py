@@ -199,29 +199,39 @@ def test_a_failing_build_leaves_the_earlier_wheel_alone(clone):
     assert {path.name: sha256_of(path) for path in clone.dist.iterdir()} == before
 
 
-def test_two_builds_at_once_clang_static(tmp_path):
+SHARED = {"ONNX_USE_PROTOBUF_SHARED_LIBS": "OFF"}  # wrong where it is used; contradicted aloud
+
+
+def was_contradicted(report: dict[str, Any]) -> bool:
+    return any("ONNX_USE_PROTOBUF_SHARED_LIBS" in text for text in report["warnings"])
+
+
+def test_two_debug_builds_at_once_clang_shared(tmp_path):
+    """For debugging: half the time, and the settings' way through every library at once."""
     if not shutil.which("clang++"):
         pytest.skip("no clang++ here")
     clone = Clone.make(tmp_path)
-    options = ("--compiler", "clang", "--protobuf", "static")
-    both = [clone.start(*options), clone.start(*options)]
+    options = ("--compiler", "clang", "--protobuf", "shared", "--build-type", "Debug")
+    both = [clone.start(*options, **SHARED), clone.start(*options, **SHARED)]
     reports = [clone.finish(process) for process in both]
     assert sorted(report["unchanged"] for report in reports) == [False, True]
     assert reports[0]["wheel"] == reports[1]["wheel"]
-    check(clone, reports[0], compiler="Clang", linkage="static")
+    check(clone, reports[0], compiler="Clang", linkage="shared")
+    assert was_contradicted(reports[0])
 
 
-@pytest.mark.parametrize(("compiler", "name"), [("gcc", "GCC"), ("clang", "Clang")])
-def test_shared_protobuf_is_brought_along(tmp_path, compiler, name):
-    """A debug build: half the time, and the settings' way through every library at once."""
-    if not shutil.which({"gcc": "g++", "clang": "clang++"}[compiler]):
-        pytest.skip(f"no {compiler} here")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("compiler", "linkage"), [("gcc", "shared"), ("clang", "static")], ids="-".join
+)
+def test_the_other_two_of_compiler_and_linkage(tmp_path, compiler, linkage):
     clone = Clone.make(tmp_path)
-    wish = {"ONNX_USE_PROTOBUF_SHARED_LIBS": "OFF"}  # wrong; contradicted aloud
-    options = ("--compiler", compiler, "--protobuf", "shared", "--build-type", "Debug")
+    wish = SHARED if linkage == "shared" else {}
+    options = ("--compiler", compiler, "--protobuf", linkage, "--build-type", "Debug")
     report = clone.build(*options, **wish)
-    check(clone, report, compiler=name, linkage="shared")
-    assert any("ONNX_USE_PROTOBUF_SHARED_LIBS" in text for text in report["warnings"])
+    name = {"gcc": "GCC", "clang": "Clang"}[compiler]
+    check(clone, report, compiler=name, linkage=linkage)
+    assert was_contradicted(report) is (linkage == "shared")
 
 
 def test_pip_install_needs_neither_nox_nor_the_builder(clone, tmp_path):
