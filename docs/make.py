@@ -76,16 +76,22 @@ def section(domain: str, rows: list[OperatorInfo]) -> Iterable[str]:
 
 
 TABLE = ("<!-- table:", "<!-- end of table -->")
+RELEASES = "releases.json"
 KEPT = ("target", "python", "file", "bytes", "seconds", "first", "proofs", "run")
+
+
+def with_table(page: str, lines: Iterable[str]) -> str:
+    """Return a page of docs/ with these lines between its two marks."""
+    text = (HERE / page).read_text(encoding="utf-8")
+    start = text.index("\n", text.index(TABLE[0])) + 1
+    table = "\n".join(["", *lines, "", ""])
+    return text[:start] + table + text[text.index(TABLE[1]) :]
 
 
 def wheels_page() -> str:
     """Return docs/wheels.md with the table that docs/wheels.json makes."""
-    text = (HERE / "wheels.md").read_text(encoding="utf-8")
-    start = text.index("\n", text.index(TABLE[0])) + 1
     rows = json.loads((HERE / "wheels.json").read_text(encoding="utf-8"))["wheels"]
-    table = "\n".join(["", *wheels_table(rows), "", ""])
-    return text[:start] + table + text[text.index(TABLE[1]) :]
+    return with_table("wheels.md", wheels_table(rows))
 
 
 def wheels_table(rows: list[dict[str, Any]]) -> Iterable[str]:
@@ -121,10 +127,84 @@ def take_over(results: Path) -> None:
     (HERE / "wheels.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
+def releases_page() -> str:
+    """Return docs/onnx.md with the table that docs/releases.json makes."""
+    rows = json.loads((HERE / RELEASES).read_text(encoding="utf-8"))
+    return with_table("onnx.md", [*releases_table(rows), "", *failing_tests(rows)])
+
+
+def releases_table(rows: list[dict[str, Any]]) -> Iterable[str]:
+    """Yield a line per wheel: its release, Python and protobuf, and what it went through."""
+    if not rows:
+        yield "No build is kept here yet."
+        return
+    heads = ("onnx", "CPython", "protobuf", "MB", "claims proved", "tried with protobuf")
+    yield f"| {' | '.join(heads)} | upstream's tests |"
+    yield "| --- | --- | --- | ---: | ---: | --- | --- |"
+    for row in rows:
+        cells = (
+            *(row["onnx"], row["python"], f"{row['linkage']} {row['protobuf']}"),
+            *(f"{row['bytes'] / 1e6:.1f}", str(row["proofs"]), ", ".join(row["tried"])),
+            tested(row["suite"]),
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def tested(suite: dict[str, Any] | None) -> str:
+    """Say what came of upstream's own tests."""
+    if suite is None:
+        return "none in its sources"
+    counts = f"{suite['passed']} passed, {suite['skipped']} skipped"
+    return f"{counts}, **{len(suite['failed'])} failed**" if suite["failed"] else counts
+
+
+def failing_tests(rows: list[dict[str, Any]]) -> Iterable[str]:
+    """Yield the names of what failed, release by release."""
+    for row in rows:
+        failed = (row["suite"] or {}).get("failed", ())
+        if failed:
+            yield f"Failing in {row['onnx']} on CPython {row['python']}, {row['linkage']}:"
+            yield ""
+            yield from (f"- `{name}`" for name in failed)
+            yield ""
+
+
+def take_over_releases(results: Iterable[Path]) -> None:
+    """Keep of the reports of `nox -s onnx` what the table needs, in the place of earlier ones."""
+    file = HERE / RELEASES
+    kept = {key_of(row): row for row in json.loads(file.read_text(encoding="utf-8"))}
+    for result in results:
+        row = release_row(json.loads(result.read_text(encoding="utf-8")))
+        kept[key_of(row)] = row
+    rows = [kept[key] for key in sorted(kept)]
+    file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def release_row(report: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a report; no path of a machine is in it."""
+    return {
+        "onnx": report["onnx"],
+        "python": ".".join(report["python"].split(".")[:2]),
+        "linkage": report["protobuf"]["linkage"],
+        "protobuf": report["protobuf"]["version"],
+        "bytes": report["wheel"]["bytes"],
+        "proofs": len(report["proofs"]),
+        "tried": [trial["protobuf"] for trial in report["tried"]],
+        "suite": report["suite"],
+    }
+
+
+def key_of(row: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...], str]:
+    """Order releases and Pythons as numbers."""
+    release, python = (tuple(map(int, row[name].split("."))) for name in ("onnx", "python"))
+    return release, python, row["linkage"]
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "operators.md": operators_page,
     "failures.md": failures_page,
     "wheels.md": wheels_page,
+    "onnx.md": releases_page,
 }
 
 
@@ -133,10 +213,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     parser.add_argument("--wheels", type=Path, metavar="FILE", help="take over these results")
+    parser.add_argument(
+        "--releases", type=Path, nargs="+", metavar="FILE", help="take over these *.report.json"
+    )
     arguments = parser.parse_args()
     check = arguments.check
     if arguments.wheels:
         take_over(arguments.wheels)
+    if arguments.releases:
+        take_over_releases(arguments.releases)
     stale = [
         name
         for name, page in PAGES.items()
