@@ -12,6 +12,9 @@
 #if defined(__linux__)
 #include <sched.h>
 #endif
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
 #if defined(__x86_64__) || defined(_M_X64) || defined(__i386__)
 #include <immintrin.h>
 #elif defined(_M_ARM64)
@@ -42,6 +45,12 @@ int UsableCores() {
 #endif
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
+
+// How often a process has forked on the way to this one. A child has the pools of its parent, but not their threads.
+std::atomic<int> forks{0};
+#if !defined(_WIN32)
+[[maybe_unused]] const int counts_forks = pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1); });
+#endif
 
 // Set while this thread works on a chunk, of whichever pool: a nested region runs serially.
 thread_local bool inside_region = false;
@@ -76,10 +85,13 @@ class ThreadPool::Impl {
 
   int size() const { return size_; }
 
+  /// Whether this process has the threads, and did not inherit the pool from the one that has them.
+  bool has_threads() const { return forks_ == forks.load(std::memory_order_relaxed); }
+
   void Run(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> body) {
     grain = std::max<int64_t>(grain, 1);
     const int64_t most_chunks = (n + grain - 1) / grain;
-    if (most_chunks <= 1 || size_ == 1 || inside_region) return RunSerially(n, body);
+    if (most_chunks <= 1 || size_ == 1 || inside_region || !has_threads()) return RunSerially(n, body);
     // Another thread of the caller's has the workers: sharing them would only make both wait.
     std::unique_lock<std::mutex> region(region_mutex_, std::try_to_lock);
     if (!region.owns_lock()) return RunSerially(n, body);
@@ -156,6 +168,7 @@ class ThreadPool::Impl {
   }
 
   const int size_;
+  const int forks_ = forks.load(std::memory_order_relaxed);
   std::vector<std::thread> workers_;
 
   std::mutex region_mutex_;  // held by the thread whose region the workers are on
@@ -178,7 +191,10 @@ class ThreadPool::Impl {
 
 ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>(threads)) {}
 
-ThreadPool::~ThreadPool() = default;
+ThreadPool::~ThreadPool() {
+  // Threads of another process can be neither woken nor joined, and whom a lock belongs to is not known.
+  if (!impl_->has_threads()) static_cast<void>(impl_.release());
+}
 
 int ThreadPool::size() const { return impl_->size(); }
 

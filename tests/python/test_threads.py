@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import onnx
 import pytest
 from onnx import numpy_helper
 
@@ -122,3 +125,29 @@ def test_outputs_outlive_their_session_in_another_thread(model):
             lambda: [onnxforge.Session(model).run(feed(2, i))["y"] for i in range(5)]
         ).result()
     assert all(np.isfinite(result).all() for result in results)
+
+
+FORKS = """
+import os, sys
+import numpy as np
+import onnxforge
+
+session = onnxforge.Session(sys.argv[1], threads=2)
+x = {"x": np.ones((128, 96), np.float32)}
+expected = session.run(x)["y"]
+child = os.fork()
+same = np.array_equal(session.run(x)["y"], expected)
+if child == 0:
+    del session  # joins no thread of the parent's
+    os._exit(0 if same else 1)
+assert same
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
+def test_a_session_lives_on_in_a_forked_process(model, tmp_path):
+    """The child has the session but not its threads: it computes alone, and comes to an end."""
+    onnx.save(model, tmp_path / "model.onnx")
+    command = [sys.executable, "-c", FORKS, tmp_path / "model.onnx"]
+    subprocess.run(command, check=True, timeout=120)
