@@ -75,6 +75,16 @@ def pip(environment: Environment, arguments: tuple[str, ...], context: Context) 
     return context.runner.run(command, env=_clean(context))
 
 
+def packages_of(environment: Environment) -> Path:
+    """Return the folder that an environment's packages are installed in."""
+    found = sorted(environment.folder.glob("[Ll]ib/**/site-packages"))
+    if len(found) != 1:
+        raise WheelError(
+            "the build environment has no folder of packages", looked=[str(environment.folder)]
+        )
+    return found[0]
+
+
 def _interpreter(folder: Path, context: Context) -> Path:
     windows = context.host.system == "windows"
     return folder / ("Scripts/python.exe" if windows else "bin/python")

@@ -33,7 +33,8 @@ BUILDER_LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"binaries", "symbols", "probes", "recipe"}),
     frozenset({"protobuf", "onnx", "prepare", "python_headers", "musl", "sample"}),
     frozenset({"doctor"}),
-    frozenset({"hardening", "inputs", "wheel_file", "wheel", "audit", "audit_platform", "repair"}),
+    frozenset({"hardening", "inputs", "wheel_file", "wheel", "audit", "audit_platform", "repair"})
+    | frozenset({"bill"}),
     frozenset({"smoke", "smoke_program"}),
     frozenset({"across", "trials", "sample_program"}),
     frozenset({"timeline", "report_page", "report"}),
