@@ -43,7 +43,16 @@ _MODEL = "magika"
 # What may differ between two builds of the same wheel.
 _IRRELEVANT = frozenset(
     {
-        *("archives", "build_dir", "cache_dir", "compiler_cache", "force", "jobs", "json"),
+        *(
+            "archives",
+            "build_dir",
+            "bundle",
+            "cache_dir",
+            "compiler_cache",
+            "force",
+            "jobs",
+            "json",
+        ),
         *("offline", "out_dir", "preflight", "verbose"),
     }
 )

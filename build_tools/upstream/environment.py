@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from build_tools.host import PythonFacts
     from build_tools.process import Result
 
-_FRONTEND = "build==1.2.2.post1"
+FRONTEND = "build==1.2.2.post1"
+"""What runs upstream's build backend."""
+
 _MARK = "onnxforge-installed.txt"
 
 
@@ -38,7 +40,7 @@ def build_environment(
 
     Raises WheelError where the environment cannot be made or a requirement cannot be had.
     """
-    wanted = (_FRONTEND, *requires)
+    wanted = (FRONTEND, *requires)
     digest = hashlib.sha256("\n".join((str(python.executable), *wanted)).encode()).hexdigest()
     mark = folder / _MARK
     environment = Environment(folder=folder, python=_interpreter(folder, context))
