@@ -80,6 +80,13 @@ def bundle(session: nox.Session) -> None:
 
 
 @nox.session
+def reproduce(session: nox.Session) -> None:
+    """Make a wheel again from its own record, elsewhere, and compare the bytes: -- WHEEL."""
+    prepare(session, "builder")
+    session.run("python", "-m", "build_tools", "reproduce", *session.posargs)
+
+
+@nox.session
 def wheels(session: nox.Session) -> None:
     """Build the wheel matrix from this machine: -- --target TAG… --python X.Y… --test."""
     prepare(session, "wheels")

@@ -121,6 +121,12 @@ VERBS: tuple[Verb, ...] = (
         "Build wheels for other systems and Pythons with zig, check them and try them.",
         (*_CROSSING, "out_dir", "force"),
     ),
+    Verb(
+        "reproduce",
+        "build_tools.reproduce_cli",
+        "Make a wheel again from its own record, and compare the bytes.",
+        ("cmake", "ninja", "jobs", "protobuf_root", "build_dir", "out_dir", *_SOURCES, *_SHOWN),
+    ),
     Verb("audit", "build_tools.audit_cli", "Prove any wheel, ours or another's.", _SHOWN),
     Verb(
         "bundle",

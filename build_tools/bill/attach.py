@@ -18,11 +18,12 @@ from build_tools.storage import PARTIAL, guarded, rename
 from build_tools.wheel_file import WheelFile, is_library
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from build_tools.bill.model import Materials
 
+_REPAIR_TOOLS = ("auditwheel.", "delvewheel.", "delocate.", "repairwheel.")
 _LICENSE_FILES = (2, 4)
 """The version of METADATA that names the files of dist-info/licenses."""
 
@@ -47,7 +48,18 @@ def attach_bill(path: Path, materials: Materials) -> None:
         f"{wheel.dist_info}/sboms/{FILE_NAME}": text_of(bill),
         **{f"{wheel.dist_info}/licenses/{name}": text for name, text in texts.items()},
     }
-    rewrite(wheel, changes)
+    rewrite(wheel, changes, dropped=templates_in(wheel))
+
+
+def templates_in(wheel: WheelFile) -> set[str]:
+    """Return the bills that came with the package's sources: they know nothing of this build.
+
+    Upstream's names the protobuf and the abseil of upstream's own wheels. What a repair tool says
+    of the libraries that it has copied in is true, and stays.
+    """
+    folder = f"{wheel.dist_info}/sboms/"
+    bills = {name for name in wheel.members if name.startswith(folder)}
+    return {name for name in bills if not name.removeprefix(folder).startswith(_REPAIR_TOOLS)}
 
 
 def with_license_files(metadata: bytes, files: Iterable[str]) -> bytes:
@@ -64,21 +76,26 @@ def with_license_files(metadata: bytes, files: Iterable[str]) -> bytes:
     return (end.join([*lines, *added]) + gap + body).encode("utf-8")
 
 
-def rewrite(wheel: WheelFile, changes: Mapping[str, bytes]) -> None:
-    """Change and add members of a wheel, and its RECORD with them; it is whole or as it was."""
+def rewrite(wheel: WheelFile, changes: Mapping[str, bytes], dropped: Collection[str] = ()) -> None:
+    """Change, add and drop members of a wheel, and rows of its RECORD; it is whole or as it was.
+
+    What is dropped and also among the changes is written anew.
+    """
+    left_out = {f"{wheel.dist_info}/RECORD", *dropped}
     record = f"{wheel.dist_info}/RECORD"
     partial = wheel.path.with_name(wheel.path.name + PARTIAL)
     with guarded(wheel.path, "write into the wheel"):
         try:
             with zipfile.ZipFile(wheel.path) as old, zipfile.ZipFile(partial, "w") as new:
-                entries = [entry for entry in old.infolist() if entry.filename != record]
+                entries = [entry for entry in old.infolist() if entry.filename not in left_out]
                 for entry in entries:
                     content = changes.get(entry.filename, old.read(entry))
                     new.writestr(entry, content, entry.compress_type)
                 pattern = old.getinfo(record)
                 for name in sorted(changes.keys() - {entry.filename for entry in entries}):
                     new.writestr(_like(pattern, name), changes[name], zipfile.ZIP_DEFLATED)
-                listed = _changed_record(old.read(record).decode("utf-8"), record, changes)
+                rows = _rows(old.read(record).decode("utf-8"), left_out)
+                listed = _record_of({**rows, **_new_rows(changes)}, record)
                 new.writestr(pattern, listed, pattern.compress_type)
             rename(partial, wheel.path)
         finally:
@@ -93,12 +110,18 @@ def _like(pattern: zipfile.ZipInfo, name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _changed_record(text: str, own: str, changes: Mapping[str, bytes]) -> str:
-    rows = {row[0]: row for row in csv.reader(io.StringIO(text)) if row}
-    rows.update({name: _row(name, changes[name]) for name in sorted(changes)})
-    rows[own] = rows.pop(own, [own, "", ""])
+def _rows(text: str, left_out: Collection[str]) -> dict[str, list[str]]:
+    rows = (row for row in csv.reader(io.StringIO(text)) if row)
+    return {row[0]: row for row in rows if row[0] not in left_out}
+
+
+def _new_rows(changes: Mapping[str, bytes]) -> dict[str, list[str]]:
+    return {name: _row(name, changes[name]) for name in sorted(changes)}
+
+
+def _record_of(rows: Mapping[str, list[str]], own: str) -> str:
     sink = io.StringIO()
-    csv.writer(sink, lineterminator="\n").writerows(rows.values())
+    csv.writer(sink, lineterminator="\n").writerows([*rows.values(), [own, "", ""]])
     return sink.getvalue()
 
 

@@ -30,11 +30,11 @@ _PACKAGES = (
     *("repairwheel",),
 )
 # What may differ between two builds of the same wheel, and what other facts say better.
-_UNTOLD = frozenset(
+UNTOLD = frozenset(
     {
-        *("archives", "build_dir", "bundle", "cache_dir", "compiler", "compiler_cache", "force"),
-        *("jobs", "json", "offline", "onnx_version", "out_dir", "preflight", "protobuf_root"),
-        *("protobuf_version", "pythons", "smoke", "use_shared_env", "verbose"),
+        *("archives", "build_dir", "bundle", "cache_dir", "cmake", "compiler", "compiler_cache"),
+        *("force", "jobs", "json", "ninja", "offline", "onnx_version", "out_dir", "preflight"),
+        *("protobuf_root", "protobuf_version", "pythons", "smoke", "use_shared_env", "verbose"),
     }
 )
 _KEPT_FLAGS = ("-O", "-f", "-g", "-m", "-std", "-D", "/O", "/G", "/E", "/M", "/std")
@@ -53,6 +53,7 @@ def making_of(site: Site, kind: str, python: str, build_folder: Path) -> Making:
     )
     facts = {
         "kind": kind,
+        "target": site.target.name,
         "python": python,
         "lock": sha256_of(site.pins.path),
         "compiler": f"{compiler.family.value} {compiler.version} {compiler.target}",
@@ -93,7 +94,7 @@ def chosen_settings(site: Site) -> dict[str, str]:
     chosen = {}
     for entry in settings():
         value = getattr(site.config, entry.name)
-        if entry.name not in _UNTOLD and value != entry.default:
+        if entry.name not in UNTOLD and value != entry.default:
             chosen[f"{SETTING}{entry.name}"] = json.dumps(_plain(value))
     return chosen
 

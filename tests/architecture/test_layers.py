@@ -36,13 +36,14 @@ BUILDER_LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"protobuf", "onnx", "prepare", "python_headers", "musl", "sample"}),
     frozenset({"doctor"}),
     frozenset({"hardening", "inputs", "wheel_file", "wheel", "audit", "audit_platform", "repair"})
-    | frozenset({"bill"}),
+    | frozenset({"bill", "differences", "reproduce"}),
     frozenset({"smoke", "smoke_program"}),
     frozenset({"across", "trials", "sample_program"}),
     frozenset({"timeline", "report_page", "report"}),
     frozenset({"upstream"}),
     frozenset({"build", "develop", "wheels", "onnx_cli"}),
-    frozenset({"audit_cli", "bundle_cli", "cache_cli", "doctor_cli", "fetch_cli", "matrix_cli"}),
+    frozenset({"audit_cli", "bundle_cli", "cache_cli", "doctor_cli", "fetch_cli", "matrix_cli"})
+    | frozenset({"reproduce_cli"}),
     frozenset({"__main__"}),
 )
 

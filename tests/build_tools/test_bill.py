@@ -153,6 +153,24 @@ class TestWhatIsWritten:
         attach_bill(twin, MATERIALS)  # and what is there already is replaced, not added to
         assert wheel.read_bytes() == twin.read_bytes()
 
+    def test_a_bill_that_came_with_the_sources_goes_and_auditwheels_stays(self, tmp_path):
+        folder = "toy-1.0.dist-info/sboms"
+        bill = {"bomFormat": "CycloneDX", "components": [{"name": "Abseil-CPP", "version": "9"}]}
+        files = {
+            MODULE: extension(tmp_path, also=MARKS),
+            f"{folder}/sbom.cdx.json": json.dumps(bill).encode(),
+            f"{folder}/auditwheel.cdx.json": b'{"bomFormat": "CycloneDX"}',
+        }
+        wheel = write_wheel(tmp_path, files, bill=False)
+        assert "abseil-cpp" in {
+            entry.name for entry in read_bills(WheelFile.open(wheel)).components
+        }
+        attach_bill(wheel, MATERIALS)
+        found = WheelFile.open(wheel)
+        assert read_bills(found).files == (f"{folder}/auditwheel.cdx.json", SBOM)
+        assert list(found.record_problems()) == []
+        assert broken(wheel) == {}
+
     def test_the_serial_number_is_that_of_the_content(self):
         first = bill_of("toy", "1.0", MATERIALS, {})
         other = bill_of("toy", "1.0", replace(MATERIALS, components=(PROTOBUF,)), {})
