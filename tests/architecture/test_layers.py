@@ -36,7 +36,7 @@ BUILDER_LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"protobuf", "onnx", "prepare", "python_headers", "musl", "sample"}),
     frozenset({"doctor"}),
     frozenset({"hardening", "inputs", "wheel_file", "wheel", "audit", "audit_platform", "repair"})
-    | frozenset({"bill", "differences", "reproduce"}),
+    | frozenset({"bill", "coexistence", "differences", "reproduce"}),
     frozenset({"smoke", "smoke_program"}),
     frozenset({"across", "trials", "sample_program"}),
     frozenset({"timeline", "report_page", "report"}),

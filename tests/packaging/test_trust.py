@@ -1,10 +1,11 @@
-"""Whole builds that take a quarter of an hour: a wheel made again, and builds without any network."""
+"""Whole builds: a wheel made again, one beside other packages, and wheels without any network."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,8 @@ pytestmark = [
     pytest.mark.network,
     pytest.mark.skipif(sys.platform != "linux", reason="reads ELF files and manylinux tags"),
 ]
+
+PROGRAM = Path(__file__).with_name("together_program.py")
 
 
 def run(clone: Clone, command, **environ) -> subprocess.CompletedProcess[str]:
@@ -39,13 +42,40 @@ def clone(tmp_path_factory) -> Clone:
 
 
 def test_a_wheel_is_made_again_in_a_folder_of_another_name(clone):
-    report = clone.build("--compiler", "gcc", CXXFLAGS="-fno-plt")
+    report = clone.build("--compiler", "gcc")
     command = (sys.executable, "-m", "build_tools", "reproduce", "--json", clone.wheel(report))
     done = run(clone, command)
     assert done.returncode == 0, done.stderr[-8000:]
     found = json.loads(done.stdout)
     assert found["identical"] is True
     assert found["sha256"] == report["wheel"]["sha256"]
+
+
+# One name is that of a package, the other that of its project.
+NEIGHBOURS = {
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
+    "sentencepiece": "sentencepiece",
+    "grpc": "grpcio",
+}
+
+
+def test_it_works_beside_others_in_every_order(clone, tmp_path):
+    report = clone.build("--compiler", "gcc")
+    python = tmp_path / "environment/bin/python"
+    subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
+    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    done = run(clone, (*pip, clone.wheel(report), *NEIGHBOURS.values()))
+    assert done.returncode == 0, done.stderr
+    names = ["onnxforge", *NEIGHBOURS]
+    turns = [names[at:] + names[:at] for at in range(len(names))]
+    for order in [*turns, *(turn[::-1] for turn in turns)]:
+        seen = run(clone, (python, "-I", PROGRAM, *order))
+        assert seen.returncode == 0, f"{order}\n{seen.stdout}{seen.stderr}"
+        assert list(json.loads(seen.stdout)) == order
+    audit = (sys.executable, "-m", "build_tools", "audit", "--environment", python)
+    found = run(clone, (*audit, clone.wheel(report)))
+    assert found.returncode == 0, found.stdout
 
 
 @needs_namespaces
