@@ -20,6 +20,7 @@ from packaging.version import Version
 from build_tools import releases
 from build_tools.audit import Expectation, audit
 from build_tools.bill.attach import attach_bill
+from build_tools.bill.making import UPSTREAM_ROOTS
 from build_tools.bill.materials import python_text, upstream_materials
 from build_tools.doctor.preflight import preflight
 from build_tools.durations import duration, size
@@ -162,7 +163,7 @@ def _inputs(upstream: Upstream, python: PythonFacts, site: Site) -> Inputs:
     builder = {
         name: digest
         for name, digest in source_files(site.repository).items()
-        if name.startswith(("build_tools/", "third_party/"))
+        if name.partition("/")[0] in UPSTREAM_ROOTS
     }
     return Inputs(
         files=builder,

@@ -7,8 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from build_tools.bill.making import FLAGS, SETTING, UNTOLD
-from build_tools.bill.materials import ENGINE, UPSTREAM
+from build_tools.bill.making import ENGINE, FLAGS, SETTING, UNTOLD, UPSTREAM
 from build_tools.bill.read import read_bills
 from build_tools.config import settings
 from build_tools.errors import ReproduceError

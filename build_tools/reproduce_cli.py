@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build_tools.bill.making import making_of
-from build_tools.bill.materials import ENGINE, python_text
+from build_tools.bill.making import ENGINE, making_of
+from build_tools.bill.materials import python_text
 from build_tools.differences import explain
 from build_tools.errors import ReproduceError, UsageError
 from build_tools.inputs import ROOTS

@@ -58,7 +58,6 @@ def bill_of(name: str, version: str, materials: Materials, binaries: Mapping[str
         },
         "components": [*components, *files],
         "dependencies": _dependencies(purl, refs, [file["bom-ref"] for file in files]),
-        "compositions": [{"aggregate": "complete", "assemblies": [purl]}],
         "formulation": [_formula(materials)],
     }
     serial = uuid.uuid5(_SPACE, json.dumps(bill, sort_keys=True))

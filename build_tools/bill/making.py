@@ -20,7 +20,7 @@ from build_tools.inputs import ROOTS, source_files
 from build_tools.storage import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from build_tools.recipe import Site
 
@@ -38,11 +38,18 @@ UNTOLD = frozenset(
     }
 )
 _KEPT_FLAGS = ("-O", "-f", "-g", "-m", "-std", "-D", "/O", "/G", "/E", "/M", "/std")
+ENGINE, UPSTREAM = "onnxforge", "onnx"
+"""What the wheels of the two kinds are called."""
+
+UPSTREAM_ROOTS = ("build_tools", "third_party")
+"""The parts of the tree that make a difference to upstream's package."""
+
 SETTING, FLAGS, SOURCES = "setting ", "environment ", "sources "
 
 
 def making_of(site: Site, kind: str, python: str, build_folder: Path) -> Making:
     """Return how a wheel is made at ``site``; ``build_folder`` is where its extension was built."""
+    roots = ROOTS if kind == ENGINE else UPSTREAM_ROOTS
     compiler = site.toolchain.compiler
     tools = (
         Tool(name=str(compiler.family), version=compiler.version),
@@ -64,19 +71,21 @@ def making_of(site: Site, kind: str, python: str, build_folder: Path) -> Making:
         **{f"{FLAGS}{name}": value for name, value in site.toolchain.flags},
         **{f"toolchain {name}": value for name, value in site.toolchain.settings},
         **chosen_settings(site),
-        **source_digests(site.repository),
+        **source_digests(site.repository, roots),
     }
     return Making(tools=tools, facts=hide_folders(facts, folders_of(site)))
 
 
 def folders_of(site: Site) -> dict[str, str]:
     """Return the folders that a bill must not name, and the word that stands for each."""
-    return {
-        str(site.config.build_dir.absolute()): "<build>",
-        str(site.cache.root): "<cache>",
-        str(site.repository): "<project>",
-        str(Path.home()): "<home>",
+    words = {
+        site.config.build_dir.absolute(): "<build>",
+        site.cache.root: "<cache>",
+        site.repository: "<project>",
+        Path.home(): "<home>",
     }
+    # CMake writes the folders of Windows with other separators than everybody else.
+    return {text: word for path, word in words.items() for text in (str(path), path.as_posix())}
 
 
 def hide_folders(facts: Mapping[str, str], folders: Mapping[str, str]) -> dict[str, str]:
@@ -105,14 +114,14 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int)) else str(value)
 
 
-def source_digests(repository: Path) -> dict[str, str]:
+def source_digests(repository: Path, roots: Iterable[str] = ROOTS) -> dict[str, str]:
     """Return one digest for each part of the tree that a wheel is made from."""
     files = source_files(repository)
     return {
         f"{SOURCES}{root}": _joined(
             {name: digest for name, digest in files.items() if Path(name).parts[0] == root}
         )
-        for root in ROOTS
+        for root in roots
     }
 
 

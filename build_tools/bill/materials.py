@@ -21,7 +21,7 @@ from build_tools.bill.components import (
     source_component,
     unicode_component,
 )
-from build_tools.bill.making import making_of
+from build_tools.bill.making import ENGINE, UPSTREAM, making_of
 from build_tools.bill.model import Materials
 from build_tools.fetch import Fetcher
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from build_tools.recipe import Site
 
 _FIRST_WITH_NANOBIND = Version("1.20")
-ENGINE, UPSTREAM = "onnxforge", "onnx"
-"""What the wheels of the two kinds are called."""
 
 
 def engine_materials(prepared: Prepared, python: str, build_folder: Path) -> Materials:

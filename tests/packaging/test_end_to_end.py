@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from build_tools.bill.prove import gather, prove_bill
 from build_tools.bill.read import read_bills
@@ -267,6 +269,8 @@ def test_the_bill_of_materials_is_true_and_a_lie_in_it_is_found(clone, tmp_path)
     assert stated.making["compiler"].startswith("gcc ")
     assert "-fvisibility=hidden" in stated.making["compile flags"]
     bill = wheel.read(stated.files[0])
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(bill.decode("utf-8")) is None
     assert str(Path.home()).encode() not in bill
     lie = tmp_path / wheel.path.name
     shutil.copyfile(wheel.path, lie)
