@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 
-from build_tools.bundle_file import ARCHIVES, WHEELS, fit_of_this_machine, write_bundle
+from build_tools.bundle_file import (
+    ARCHIVES,
+    LOCK,
+    LOCKS,
+    PACKAGES,
+    WHEELS,
+    fit_of_this_machine,
+    write_bundle,
+)
 from build_tools.cache import Cache
 from build_tools.durations import size
 from build_tools.errors import WheelError
@@ -61,7 +69,8 @@ def main(resolved: Resolved, args: argparse.Namespace, context: Context) -> int:
         archives, metadata = _archives(config, context)
         wheels = _wheels(config, metadata, folder, context)
         with context.record.step("bundle: write"), guarded(file, "write the bundle"):
-            write_bundle(file, {**archives, **wheels}, fit)
+            locks = {f"{LOCKS}/{path.name}": path for path in (LOCK, PACKAGES)}
+            write_bundle(file, {**archives, **locks, **wheels}, fit)
         remove_tree(folder)
     amount = f"{len(archives)} archives, {len(wheels)} packages, {size(file.stat().st_size)}"
     sys.stdout.write(f"{file}: {amount}, sha256 {sha256_of(file)}\n")

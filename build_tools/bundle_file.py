@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 SCHEMA = "onnxforge/bundle/1"
 MANIFEST = "bundle.json"
-ARCHIVES, WHEELS = "archives", "wheels"
-LOCK = Path(__file__).resolve().parent.parent / "third_party" / "pins.cdx.json"
-_MEMBER = re.compile(rf"(?:{ARCHIVES}|{WHEELS})/[A-Za-z0-9][A-Za-z0-9._+!-]*")
+ARCHIVES, LOCKS, WHEELS = "archives", "locks", "wheels"
+_ROOT = Path(__file__).resolve().parent.parent
+LOCK, PACKAGES = _ROOT / "third_party" / "pins.cdx.json", _ROOT / "pyproject.toml"
+_MEMBER = re.compile(rf"(?:{ARCHIVES}|{LOCKS}|{WHEELS})/[A-Za-z0-9][A-Za-z0-9._+!-]*")
 _CHUNK = 1 << 20
 _REMAKE = "make it again with nox -s bundle, on a machine that has the network"
 
@@ -44,7 +45,10 @@ class Fit:
     """The platform, e.g. "linux-x86_64"."""
 
     lock: str
-    """sha256 of the lock file."""
+    """sha256 of the lock file: which sources."""
+
+    packages: str
+    """sha256 of pyproject.toml: which packages."""
 
 
 def fit_of_this_machine() -> Fit:
@@ -53,6 +57,7 @@ def fit_of_this_machine() -> Fit:
         python=str(sys.implementation.cache_tag),
         platform=sysconfig.get_platform(),
         lock=_sha256(LOCK),
+        packages=_sha256(PACKAGES),
     )
 
 
@@ -63,6 +68,7 @@ def write_bundle(target: Path, files: Mapping[str, Path], fit: Fit) -> None:
         "python": fit.python,
         "platform": fit.platform,
         "lock": fit.lock,
+        "packages": fit.packages,
         "files": {
             name: {"sha256": _sha256(path), "size": path.stat().st_size}
             for name, path in sorted(files.items())
@@ -157,7 +163,7 @@ def _read_manifest(archive: tarfile.TarFile, file: Path) -> dict[str, Any]:
 
 
 def _require_fit(manifest: Mapping[str, Any], fit: Fit, file: Path) -> None:
-    names = ("python", "platform", "lock")
+    names = ("python", "platform", "lock", "packages")
     wrong = [
         f"{name}: the bundle is for {manifest.get(name)}, here it is {getattr(fit, name)}"
         for name in names
@@ -165,7 +171,7 @@ def _require_fit(manifest: Mapping[str, Any], fit: Fit, file: Path) -> None:
     ]
     if wrong:
         raise ConfigError(
-            f"{file} is not for this machine, this Python and this lock file",
+            f"{file} is not for this machine, this Python and this tree's locks",
             looked=wrong,
             fix="make one with nox -s bundle from the same tree, on such a machine",
         )

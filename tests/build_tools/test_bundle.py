@@ -18,6 +18,7 @@ from build_tools.bundle_cli import engine_sets, upstream_sets
 from build_tools.bundle_file import (
     LOCK,
     MANIFEST,
+    PACKAGES,
     Fit,
     fit_of_this_machine,
     open_bundle,
@@ -33,7 +34,7 @@ from tests.build_tools.site import clean_environment
 from tests.build_tools.support import RecordedRunner, has, make_host, said
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FIT = Fit(python="cpython-311", platform="linux-x86_64", lock="ab" * 32)
+FIT = Fit(python="cpython-311", platform="linux-x86_64", lock="ab" * 32, packages="ac" * 32)
 
 
 @pytest.fixture
@@ -100,7 +101,12 @@ class TestFile:
 
     @pytest.mark.parametrize(
         ("field", "value"),
-        [("python", "cpython-312"), ("platform", "linux-aarch64"), ("lock", "cd" * 32)],
+        [
+            ("python", "cpython-312"),
+            ("platform", "linux-aarch64"),
+            ("lock", "cd" * 32),
+            ("packages", "cd" * 32),
+        ],
     )
     def test_a_foreign_bundle_is_refused_with_both_sides(self, tmp_path, bundle, field, value):
         here = replace(FIT, **{field: value})
@@ -161,6 +167,7 @@ class TestFile:
     def test_it_is_for_this_machine_and_this_lock_file(self):
         here = fit_of_this_machine()
         assert here.lock == hashlib.sha256(LOCK.read_bytes()).hexdigest()
+        assert here.packages == hashlib.sha256(PACKAGES.read_bytes()).hexdigest()
         assert here.python == sys.implementation.cache_tag
 
 
