@@ -19,11 +19,18 @@ if TYPE_CHECKING:
 
 _MARK = re.compile(rb"onnxforge\.component ([a-z0-9-]+) ([0-9][0-9A-Za-z.+-]*)")
 
-# Type information is named by the mangled name without its prefix: N6google8protobuf…E.
+# Type information is named by the mangled name without its prefix: N6google8protobuf…E; by
+# Microsoft's compiler from the inside out: .?AVMessageLite@protobuf@google@@.
 _TRACES: tuple[tuple[str, re.Pattern[bytes]], ...] = (
-    ("protobuf", re.compile(rb"N6google8protobuf11MessageLiteE|\[libprotobuf %s %s:%d\]")),
-    ("onnx", re.compile(rb"N4onnx(?:8OpSchema|10ModelProto|14InferenceError)")),
-    ("abseil-cpp", re.compile(rb"N4absl(?:\d+lts_(?P<version>\d{8}))?\d")),
+    (
+        "protobuf",
+        re.compile(
+            rb"N6google8protobuf11MessageLiteE|\[libprotobuf %s %s:%d\]"
+            rb"|\.\?AVMessageLite@protobuf@google@@"
+        ),
+    ),
+    ("onnx", re.compile(rb"N4onnx(?:8OpSchema|10ModelProto|14InferenceError)|\.\?AV\w+@onnx@@")),
+    ("abseil-cpp", re.compile(rb"(?:N4absl\d+|@)lts_(?P<version>\d{8})(?:\d|@absl@@)")),
     ("highway", re.compile(rb"N3hwy\d|N_AVX3_ZEN4|hwy/targets\.cc")),
     ("pybind11", re.compile(rb"__pybind11_internals_v\d+")),
     ("nanobind", re.compile(rb"Critical nanobind error|N8nanobind12python_errorE")),

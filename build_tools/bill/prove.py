@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from build_tools.bill.marks import KNOWN, Trace, traces_in
-from build_tools.bill.model import Use
 from build_tools.bill.read import read_bills
 from build_tools.record import Proof
 from build_tools.wheel_file import is_library
@@ -120,12 +119,39 @@ def prove_true(evidence: Evidence) -> Proof:
 
 
 def _wrong_versions(evidence: Evidence) -> Iterator[str]:
-    stated = {component.name: component.version for component in _all(evidence.stated)}
-    for member, traces in evidence.traces.items():
+    """Yield what is told otherwise by a binary, and what is told of no binary."""
+    held = {name: {trace.version for trace in traces} for name, traces in _told(evidence).items()}
+    for component in _all(evidence.stated):
+        versions = sorted(held.get(component.name, ()))
+        said = component.version
+        if said and versions and not any(_same_version(said, found) for found in versions):
+            (member, *_) = _members_with(evidence, component.name)
+            holds = f"{component.name} {' and '.join(versions)}"
+            yield f"it says {component.name} {said}, {member} holds {holds}"
+    for name, traces in _told(evidence).items():
+        said_of_it = [entry.version for entry in _all(evidence.stated) if entry.name == name]
+        for trace in traces if any(said_of_it) else ():
+            matches = [said for said in said_of_it if _same_version(said, trace.version)]
+            if not matches and len({trace.version for trace in traces}) > 1:
+                yield f"it does not say {name} {trace.version}, which is in it, too"
+
+
+def _told(evidence: Evidence) -> dict[str, list[Trace]]:
+    """Return the traces that tell a version, by component."""
+    told: dict[str, list[Trace]] = {}
+    for traces in evidence.traces.values():
         for trace in traces:
-            said = stated.get(trace.name)
-            if said and trace.version and not _same_version(said, trace.version):
-                yield f"it says {trace.name} {said}, {member} holds {trace.name} {trace.version}"
+            if trace.version:
+                told.setdefault(trace.name, []).append(trace)
+    return told
+
+
+def _members_with(evidence: Evidence, name: str) -> list[str]:
+    return [
+        member
+        for member, traces in evidence.traces.items()
+        if any(trace.name == name and trace.version for trace in traces)
+    ]
 
 
 def _same_version(said: str, found: str) -> bool:
@@ -147,13 +173,12 @@ def _wrong_digests(evidence: Evidence) -> Iterator[str]:
 
 
 def _absent(evidence: Evidence) -> Iterator[str]:
-    """Yield what is said to be compiled in and leaves no trace, though it always does."""
+    """Yield what is named and leaves no trace, though it always does."""
     found = {trace.name for traces in evidence.traces.values() for trace in traces}
-    compiled = {Use.COMPILED.value, Use.HEADERS.value}
-    for component in evidence.stated.components:
-        is_in = component.properties.get("use") in compiled
-        if is_in and component.name in KNOWN and component.name not in found:
-            yield f"it says {component.name} is compiled in, no binary shows a trace of it"
+    named = dict.fromkeys(component.name for component in evidence.stated.components)
+    for name in named:
+        if name in KNOWN and name not in found:
+            yield f"it names {name}, no binary shows a trace of it"
 
 
 def prove_licenses(evidence: Evidence) -> Proof:

@@ -237,8 +237,22 @@ class TestLies:
 
         tampered(described, invent)
         said = broken(described)
-        assert "abseil-cpp is compiled in, no binary shows a trace" in said["true"]
+        assert "it names abseil-cpp, no binary shows a trace of it" in said["true"]
         assert said["licences"] == "no text for abseil-cpp"
+
+    def test_a_second_version_that_is_nowhere(self, described):
+        def add(bill):
+            bill["components"].append({**entry(bill, "protobuf"), "version": "3.20.2"})
+
+        tampered(described, add)
+        assert "it says protobuf 3.20.2" in broken(described)["true"]
+
+    def test_a_second_version_that_nobody_named(self, tmp_path):
+        old = MARKS.replace("3021012", "3020002").replace("onnxforge.component highway 1.3.0", "")
+        files = {MODULE: extension(tmp_path, also=MARKS), "toy/b.so": extension(tmp_path, also=old)}
+        wheel = write_wheel(tmp_path, files, bill=False)
+        attach_bill(wheel, MATERIALS)
+        assert broken(wheel) == {"true": "it does not say protobuf 3.20.2, which is in it, too"}
 
     def test_another_digest_than_the_binary_has(self, described):
         def change(bill):
@@ -251,7 +265,7 @@ class TestLies:
         altered(described, {MODULE: extension(tmp_path)})
         said = broken(described)["true"]
         assert f"it says {MODULE} has sha256" in said
-        assert "it says protobuf is compiled in, no binary shows a trace of it" in said
+        assert "it names protobuf, no binary shows a trace of it" in said
 
     def test_a_binary_that_nobody_named(self, described, tmp_path):
         altered(described, {"toy/extra.so": extension(tmp_path)})
@@ -282,6 +296,9 @@ class TestTraces:
             (b"\0N6google8protobuf11MessageLiteE\0", "protobuf", ""),
             (b"[libprotobuf %s %s:%d] %s\n", "protobuf", ""),
             (b"N4absl12lts_2025012712log_internal", "abseil-cpp", "20250127"),
+            (b".?AVSink@log_internal@lts_20250127@absl@@", "abseil-cpp", "20250127"),
+            (b".?AVMessageLite@protobuf@google@@", "protobuf", ""),
+            (b".?AVInferenceError@onnx@@", "onnx", ""),
             (b"__pybind11_internals_v4_gcc", "pybind11", ""),
             (b"Critical nanobind error: ", "nanobind", ""),
             (b"NSt3__112basic_stringE", "libc++", ""),
