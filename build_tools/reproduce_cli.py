@@ -12,6 +12,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +71,8 @@ def main(resolved: Resolved, args: argparse.Namespace, context: Context) -> int:
     for file in (args.wheel, args.against):
         if file is not None and not file.is_file():
             raise UsageError(f"{file}: no such file", fix="name wheel files, e.g. dist/*.whl")
+        if file is not None and not zipfile.is_zipfile(file):
+            raise UsageError(f"{file} is not a wheel", fix="name wheel files, e.g. dist/*.whl")
     if args.against:
         return compare(args.wheel, args.against, resolved, context)
     record = record_of(WheelFile.open(args.wheel))

@@ -220,6 +220,11 @@ class TestCommand:
         assert main(["reproduce", str(tmp_path / "x.whl")]) == 2
         assert "no such file" in capsys.readouterr().err
 
+    def test_a_file_that_is_no_wheel(self, pair, capsys):
+        pair[1].write_bytes(b"not a wheel")
+        assert main(["reproduce", str(pair[0]), "--against", str(pair[1])]) == 2
+        assert "is not a wheel" in capsys.readouterr().err
+
     def test_what_is_not_the_same_is_said_before_anything_is_built(self, tmp_path, capsys):
         wheel = made(tmp_path)
         options = ("--build-dir", str(tmp_path / "build"), "--out-dir", str(tmp_path / "dist"))
