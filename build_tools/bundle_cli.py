@@ -66,8 +66,8 @@ def main(resolved: Resolved, args: argparse.Namespace, context: Context) -> int:
     file = args.file or config.out_dir / f"onnxforge-bundle-{fit.platform}-{fit.python}.tar"
     folder = config.build_dir.absolute() / "bundle-wheels"
     with locked(folder.with_name("bundle-wheels.lock"), "the bundle", context.record):
-        archives, metadata = _archives(config, context)
-        wheels = _wheels(config, metadata, folder, context)
+        archives, tree = _archives(config, context)
+        wheels = _wheels(config, runtime_requirements(tree), folder, context)
         with context.record.step("bundle: write"), guarded(file, "write the bundle"):
             locks = {f"{LOCKS}/{path.name}": path for path in (LOCK, PACKAGES)}
             write_bundle(file, {**archives, **locks, **wheels}, fit)
@@ -77,8 +77,8 @@ def main(resolved: Resolved, args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _archives(config: BuildConfig, context: Context) -> tuple[dict[str, Path], str]:
-    """Return the archives by member name, and the metadata of the release of ONNX."""
+def _archives(config: BuildConfig, context: Context) -> tuple[dict[str, Path], Path]:
+    """Return the archives by member name, and the tree of the release of ONNX."""
     pins, cache = load_pins(), Cache.create(config, context)
     versions = {"protobuf": config.protobuf_version, "onnx": config.onnx_version}
     found = {}
@@ -89,16 +89,30 @@ def _archives(config: BuildConfig, context: Context) -> tuple[dict[str, Path], s
             archive = source.archive
             found[f"{ARCHIVES}/{archive.place.filename}"] = archive.path
         tree = cache.source(pins.pin("onnx", config.onnx_version), fetcher)
-    return found, (tree / "PKG-INFO").read_text(encoding="utf-8")
+    return found, tree
 
 
-def _wheels(config: BuildConfig, metadata: str, folder: Path, context: Context) -> dict[str, Path]:
+def runtime_requirements(tree: Path) -> tuple[Requirement, ...]:
+    """Return what a release's package needs, extras left out."""
+    metadata = Parser().parsestr((tree / "PKG-INFO").read_text(encoding="utf-8"))
+    lines = metadata.get_all("Requires-Dist", [])
+    if not lines:
+        # 1.13 and 1.14 were packed by a setuptools that wrote them into a file of its own.
+        text = (tree / "onnx.egg-info" / "requires.txt").read_text(encoding="utf-8")
+        lines = text.partition("\n[")[0].split("\n")
+    found = (Requirement(line) for line in lines if line.strip())
+    return tuple(entry for entry in found if entry.marker is None)
+
+
+def _wheels(
+    config: BuildConfig, needed: tuple[Requirement, ...], folder: Path, context: Context
+) -> dict[str, Path]:
     """Have pip bring every set of packages, each resolved as it will be installed."""
     with guarded(folder, "clear a folder of the bundle"):
         remove_tree(folder)
         folder.mkdir(parents=True)
     pyproject = load_pyproject(REPOSITORY / "pyproject.toml")
-    sets = [*engine_sets(pyproject), *upstream_sets(config, metadata, context)]
+    sets = [*engine_sets(pyproject), *upstream_sets(config, needed, context)]
     with context.record.step("bundle: bring the packages", total=len(sets)) as step:
         for done, requirements in enumerate(sets, start=1):
             _download(requirements, folder, context)
@@ -113,14 +127,13 @@ def engine_sets(pyproject: Mapping[str, object]) -> Iterator[Requirements]:
     yield tuple(tables["project"]["dependencies"])
 
 
-def upstream_sets(config: BuildConfig, metadata: str, context: Context) -> Iterator[Requirements]:
+def upstream_sets(
+    config: BuildConfig, needed: tuple[Requirement, ...], context: Context
+) -> Iterator[Requirements]:
     """Yield what a release is built with, and what its wheel needs at both ends of its range."""
     yield (FRONTEND, *release_of(config.onnx_version).build_requires)
-    lines = Parser().parsestr(metadata).get_all("Requires-Dist", [])
-    required = [Requirement(line) for line in lines]
-    always = [entry for entry in required if entry.marker is None]
-    others = [str(entry) for entry in always if entry.name != "protobuf"]
-    (own,) = (entry.specifier for entry in always if entry.name == "protobuf")
+    others = [str(entry) for entry in needed if entry.name != "protobuf"]
+    (own,) = (entry.specifier for entry in needed if entry.name == "protobuf")
     asked = config.protobuf_runtime
     allowed = own if asked is None else protobuf_range(asked)
     for version in extremes(available_protobufs(context), allowed):

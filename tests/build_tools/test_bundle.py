@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-from build_tools.bundle_cli import engine_sets, upstream_sets
+from build_tools.bundle_cli import engine_sets, runtime_requirements, upstream_sets
 from build_tools.bundle_file import (
     LOCK,
     MANIFEST,
@@ -213,15 +214,29 @@ class TestContent:
         ("asked", "lowest"), [(None, "6.31.1"), (">=3.20.2", "3.20.2"), (">=5,<6", "5.29.0")]
     )
     def test_upstreams_backend_and_both_ends_of_its_range(self, asked, lowest):
-        metadata = (
-            "Metadata-Version: 2.4\nRequires-Dist: numpy>=1.23.2\nRequires-Dist: protobuf>=6.31.1\n"
-            'Requires-Dist: Pillow; extra == "reference"\n'
-        )
+        needed = (Requirement("numpy>=1.23.2"), Requirement("protobuf>=6.31.1"))
         config = BuildConfig(onnx_version="1.23.2", protobuf_runtime=asked)
-        backend, *ends = upstream_sets(config, metadata, self.context())
+        backend, *ends = upstream_sets(config, needed, self.context())
         assert backend[0].startswith("build==")
         assert any(entry.startswith("nanobind==") for entry in backend)
         assert ends[0] == (f"protobuf=={lowest}", "numpy>=1.23.2")
+
+    def test_what_a_release_needs_is_read_from_its_metadata(self, tmp_path):
+        (tmp_path / "PKG-INFO").write_text(
+            "Metadata-Version: 2.4\nRequires-Dist: numpy>=1.23.2\n"
+            'Requires-Dist: protobuf>=6.31.1\nRequires-Dist: Pillow; extra == "reference"\n'
+        )
+        assert [str(entry) for entry in runtime_requirements(tmp_path)] == [
+            "numpy>=1.23.2",
+            "protobuf>=6.31.1",
+        ]
+
+    def test_of_an_old_release_from_a_file_of_setuptools(self, tmp_path):
+        (tmp_path / "onnx.egg-info").mkdir()
+        (tmp_path / "PKG-INFO").write_text("Metadata-Version: 2.1\n")
+        text = "numpy>=1.16.6\nprotobuf<4,>=3.20.2\n\n[lint]\nclang-format==13.0.0\n"
+        (tmp_path / "onnx.egg-info/requires.txt").write_text(text)
+        assert [entry.name for entry in runtime_requirements(tmp_path)] == ["numpy", "protobuf"]
 
 
 def cut_off(*command: str | Path) -> list[str | Path]:
