@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import nox
@@ -24,8 +26,22 @@ def prepare(session: nox.Session, group: str) -> None:
     installed = Path(session.virtualenv.location) / f"{group}.installed"
     if not installed.exists() or installed.read_text(encoding="utf-8") != digest:
         installed.unlink(missing_ok=True)
-        session.install("--disable-pip-version-check", *wanted)
+        options, environment = where_from(session)
+        session.install("--disable-pip-version-check", *options, *wanted, env=environment)
         installed.write_text(digest, encoding="utf-8")
+
+
+def where_from(session: nox.Session) -> tuple[list[str], dict[str, str]]:
+    """Say where pip takes packages from: as it is set, or with --bundle FILE that file alone."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--bundle", default=os.environ.get("ONNXFORGE_BUNDLE"))
+    file = parser.parse_known_args(session.posargs)[0].bundle
+    if not file:
+        return [], {}
+    folder = Path(session.virtualenv.location, "bundle").absolute()
+    session.run("python", "-m", "build_tools.unbundle_program", file, str(folder))
+    found = ["--no-index", "--find-links", str(folder / "wheels")]
+    return found, {"PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
 
 
 def install_wheel(session: nox.Session) -> None:
@@ -54,6 +70,20 @@ def audit(session: nox.Session) -> None:
     """Prove any wheel: -- WHEEL…; symbols, linkage, tag, hardening, paths, names; text or SARIF."""
     prepare(session, "builder")
     session.run("python", "-m", "build_tools", "audit", *session.posargs)
+
+
+@nox.session
+def bundle(session: nox.Session) -> None:
+    """Write one file with all sources and packages of a build: -- [FILE]; then -- --bundle FILE."""
+    prepare(session, "builder")
+    session.run("python", "-m", "build_tools", "bundle", *session.posargs)
+
+
+@nox.session
+def reproduce(session: nox.Session) -> None:
+    """Make a wheel again from its own record, elsewhere, and compare the bytes: -- WHEEL."""
+    prepare(session, "builder")
+    session.run("python", "-m", "build_tools", "reproduce", *session.posargs)
 
 
 @nox.session

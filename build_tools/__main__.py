@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from build_tools.bundle_use import use_bundle
 from build_tools.config import Group, fields_of, settings
 from build_tools.console import make_console
 from build_tools.context import Context
@@ -77,7 +78,7 @@ class Verb:
 
 
 _SHOWN = ("verbose", "json")
-_SOURCES = ("archives", "offline", "cache_dir")
+_SOURCES = ("archives", "bundle", "offline", "cache_dir")
 _NATIVE = ("protobuf", "protobuf_root")
 _COMPILING = (
     *("compiler", "compiler_cache", "generator", "build_type", "jobs", "cmake", "ninja"),
@@ -86,7 +87,7 @@ _COMPILING = (
 )
 _UPSTREAM = fields_of(Group.UPSTREAM)
 _EXAMINED = (*(name for name in _COMPILING if name != "verbose"), "out_dir", "repair", "smoke")
-_CROSSING = tuple(name for name in _COMPILING if name not in {"generator", *_NATIVE})
+_CROSSING = tuple(name for name in _COMPILING if name not in {"generator", "bundle", *_NATIVE})
 
 VERBS: tuple[Verb, ...] = (
     Verb(
@@ -120,7 +121,22 @@ VERBS: tuple[Verb, ...] = (
         "Build wheels for other systems and Pythons with zig, check them and try them.",
         (*_CROSSING, "out_dir", "force"),
     ),
+    Verb(
+        "reproduce",
+        "build_tools.reproduce_cli",
+        "Make a wheel again from its own record, and compare the bytes.",
+        ("cmake", "ninja", "jobs", "protobuf_root", "build_dir", "out_dir", *_SOURCES, *_SHOWN),
+    ),
     Verb("audit", "build_tools.audit_cli", "Prove any wheel, ours or another's.", _SHOWN),
+    Verb(
+        "bundle",
+        "build_tools.bundle_cli",
+        "Write one file with all sources and packages, for machines without a network.",
+        (
+            *("protobuf_version", "onnx_version", "protobuf_runtime", "archives", "offline"),
+            *("cache_dir", "build_dir", "out_dir", *_SHOWN),
+        ),
+    ),
     Verb("matrix", "build_tools.matrix_cli", "Show the wheel matrix.", _SHOWN),
     Verb("fetch", "build_tools.fetch_cli", "Fetch pinned sources.", (*_SOURCES, *_SHOWN)),
     Verb("cache", "build_tools.cache_cli", "List, verify or prune.", ("cache_dir", *_SHOWN)),
@@ -176,6 +192,7 @@ def _call(verb: Verb, function: Callable[..., int], parsed: argparse.Namespace) 
     record = Record(observer=make_console(sys.stderr, host.environ, verbose=config.verbose))
     for warning in (*host.repairs, *resolved.warnings):
         record.warn(warning)
+    resolved, host = use_bundle(resolved, host, record)
     context = Context(host=host, runner=SystemRunner(host.environ), record=record)
     return function(resolved, parsed, context)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from build_tools.audit import Expectation, audit
+from build_tools.bill.attach import attach_bill
+from build_tools.bill.materials import engine_materials
 from build_tools.config import Linkage
 from build_tools.onnx import provide_onnx
 from build_tools.prepare import Prepared
@@ -108,6 +110,7 @@ def make(workshop: Workshop, python: TargetPython) -> Made:
     into = _empty(folder / "repaired")
     log = site.logs / f"repair-{version}.log"
     final = repair(raw, into, (), log, site.context, target=target)
+    attach_bill(final, engine_materials(workshop.prepared, version, folder / "tree"))
     with site.context.record.step(f"{target} {version}: audit"):
         proved = audit(final, expectation(site), site.context)
     seconds = time.perf_counter() - clock

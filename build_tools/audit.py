@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from build_tools.audit_platform import prove_platform
+from build_tools.bill.prove import gather, prove_bill
 from build_tools.config import Linkage
 from build_tools.errors import AuditError
 from build_tools.record import Proof
@@ -55,6 +56,9 @@ class Expectation:
 
     foreign_folders: tuple[Path, ...] = ()
     """Folders of the building machine that nothing in it may name."""
+
+    described: bool = True
+    """Whether it says what it is made of: a bill of materials, and the licences."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +161,8 @@ def _prove(
     yield prove_content(
         wheel.members, wheel.dist_info, expected.package, any_content=expected.any_content
     )
+    if expected.described:
+        yield from prove_bill(gather(wheel, binaries))
     yield _all_true("RECORD is true of every file", wheel.record_problems(), _members(wheel))
     yield _all_true("name, version and tags agree", wheel.name_problems(), wheel.path.name)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,12 @@ from rich.table import Table
 from rich.text import Text
 
 from build_tools.audit import Expectation, examine, links_protobuf
+from build_tools.coexistence import (
+    package_folders,
+    prove_coexistence,
+    residents_in,
+    residents_of,
+)
 from build_tools.config import Linkage
 from build_tools.console import show
 from build_tools.errors import AuditError, UsageError
@@ -41,10 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sarif", type=Path, metavar="FILE", help="also write what does not hold as SARIF 2.1.0"
     )
 
+    parser.add_argument(
+        "--environment",
+        type=Path,
+        metavar="PYTHON|DIR",
+        help="also compare with every extension that is installed there: a Python, a virtual "
+        "environment, or a folder of packages",
+    )
+
 
 def main(resolved: Resolved, args: argparse.Namespace, context: Context) -> int:
     """Run the verb."""
     found = [prove(path, context) for path in args.wheels]
+    if args.environment:
+        found = beside(found, args.environment, context)
     if args.sarif:
         write_text(args.sarif, json.dumps(sarif(found), indent=1) + "\n")
     if resolved.config.json:
@@ -60,6 +78,21 @@ def prove(path: Path, context: Context) -> Audit:
     if not path.is_file():
         raise UsageError(f"{path}: no such file", fix="name wheel files, e.g. dist/*.whl")
     return examine(path, expectation_of(path), context)
+
+
+def beside(found: Sequence[Audit], environment: Path, context: Context) -> list[Audit]:
+    """Add to each audit what the wheel has in common with an environment's extensions."""
+    with context.record.step("extensions of the environment"):
+        others, unread = residents_of(package_folders(environment, context))
+    for name in unread:
+        context.record.warn(f"{name} in {environment} cannot be read as a library")
+    audits = []
+    for entry in found:
+        with tempfile.TemporaryDirectory() as scratch:
+            own = residents_in(entry.wheel, Path(scratch))
+        proofs = prove_coexistence(own, others, str(environment))
+        audits.append(replace(entry, proofs=(*entry.proofs, *proofs)))
+    return audits
 
 
 def expectation_of(path: Path) -> Expectation:

@@ -11,11 +11,13 @@ import shutil
 import sys
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from build_tools import report
 from build_tools.audit import Audit, Expectation, audit, examine, require
+from build_tools.bill.attach import attach_bill
+from build_tools.bill.materials import engine_materials, python_text
 from build_tools.config import Linkage
 from build_tools.console import show
 from build_tools.doctor.preflight import preflight
@@ -41,7 +43,16 @@ _MODEL = "magika"
 # What may differ between two builds of the same wheel.
 _IRRELEVANT = frozenset(
     {
-        *("archives", "build_dir", "cache_dir", "compiler_cache", "force", "jobs", "json"),
+        *(
+            "archives",
+            "build_dir",
+            "bundle",
+            "cache_dir",
+            "compiler_cache",
+            "force",
+            "jobs",
+            "json",
+        ),
         *("offline", "out_dir", "preflight", "verbose"),
     }
 )
@@ -142,6 +153,7 @@ def _make(prepared: Prepared, inputs: Inputs, earlier: Report | None, clock: Clo
     """Run the steps that end in a wheel and its report in the output folder."""
     model = _fetch_model(prepared) if prepared.config.smoke else None
     final = _finish(_pack(prepared), prepared)
+    _describe(final, prepared)
     proved = _prove(final, prepared)
     tried = _try(final, model, prepared) if model else None
     outcome = report.Outcome(
@@ -170,7 +182,7 @@ def _pack(prepared: Prepared) -> Path:
     work = prepared.work_dir()
     plan = WheelPlan(
         source_dir=prepared.site.repository,
-        build_dir=work / "tree",
+        build_dir=_tree(prepared),
         build_type=str(prepared.config.build_type),
         definitions=prepared.definitions(),
         cmake_args=prepared.arguments,
@@ -180,10 +192,16 @@ def _pack(prepared: Prepared) -> Path:
     return make_wheel(plan, _empty(work / "raw"), log, prepared.cmake, prepared.context)
 
 
+def _tree(prepared: Prepared) -> Path:
+    """Return the folder that the engine is compiled in."""
+    return prepared.work_dir() / "tree"
+
+
 def _finish(raw: Path, prepared: Prepared) -> Path:
     """Check the wheel and make it self-contained."""
     with prepared.record.step("wheel: audit before repair"):
-        require(examine(raw, _expectation(prepared, repaired=False), prepared.context))
+        expected = replace(_expectation(prepared, repaired=False), described=False)
+        require(examine(raw, expected, prepared.context))
     if not prepared.config.repair:
         source = prepared.site.resolved.origins["repair"]
         prepared.record.decide("repair", "none", "left out", source)
@@ -192,6 +210,13 @@ def _finish(raw: Path, prepared: Prepared) -> Path:
     log = prepared.site.logs / "repair.log"
     into = _empty(prepared.work_dir() / "repaired")
     return repair(raw, into, folders, log, prepared.context, target=prepared.site.target)
+
+
+def _describe(final: Path, prepared: Prepared) -> None:
+    """Write into the wheel what it is made of."""
+    with prepared.record.step("wheel: bill of materials and licences"):
+        python = python_text(prepared.context.host.python)
+        attach_bill(final, engine_materials(prepared, python, _tree(prepared)))
 
 
 def _prove(final: Path, prepared: Prepared) -> Audit:

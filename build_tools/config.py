@@ -160,6 +160,10 @@ class BuildConfig:
     """A folder with source archives; files are known by their sha256, under any name. May be given
     several times; the environment's list is written like PATH. All places add up."""
 
+    bundle: Path | None = _setting(None, Group.SOURCES, metavar="FILE")
+    """A file that `nox -s bundle` has written. All sources and packages come from it, verified, and
+    the network is never asked."""
+
     offline: bool = _setting(False, Group.SOURCES)
     """Never ask the network: what is neither in the cache nor in --archives is an error."""
 

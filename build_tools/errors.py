@@ -162,6 +162,12 @@ class SmokeError(BuilderError):
     exit_code = 62
 
 
+class ReproduceError(BuilderError):
+    """A wheel cannot be made again as it is."""
+
+    exit_code = 63
+
+
 def error_kinds() -> tuple[type[BuilderError], ...]:
     """Return every kind of error, ordered by exit code: the rows of the table in the README."""
     return tuple(sorted(BuilderError.__subclasses__(), key=lambda kind: kind.exit_code))

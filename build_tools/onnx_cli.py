@@ -19,6 +19,9 @@ from packaging.version import Version
 
 from build_tools import releases
 from build_tools.audit import Expectation, audit
+from build_tools.bill.attach import attach_bill
+from build_tools.bill.making import UPSTREAM_ROOTS
+from build_tools.bill.materials import python_text, upstream_materials
 from build_tools.doctor.preflight import preflight
 from build_tools.durations import duration, size
 from build_tools.errors import ConfigError
@@ -30,8 +33,8 @@ from build_tools.prepare import settle
 from build_tools.protobuf.provide import cmake_arguments, provide_protobuf
 from build_tools.repair import repair
 from build_tools.storage import PARTIAL, guarded, locked, remove_tree, rename, sha256_of, write_json
-from build_tools.upstream.environment import build_environment
-from build_tools.upstream.make import Upstream, make_wheel
+from build_tools.upstream.environment import build_environment, packages_of
+from build_tools.upstream.make import Upstream, build_folder, make_wheel
 from build_tools.upstream.metadata import protobuf_range, require_protobuf, required_protobuf
 from build_tools.upstream.releases import release_of
 from build_tools.upstream.suite import run_suite
@@ -42,10 +45,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from build_tools.bill.model import Materials
     from build_tools.context import Context
     from build_tools.host import PythonFacts
     from build_tools.recipe import Site
     from build_tools.sources import Resolved
+    from build_tools.upstream.environment import Environment
 
 PACKAGE = "onnx"
 SCHEMA = "onnxforge/onnx-report/1"
@@ -158,7 +163,7 @@ def _inputs(upstream: Upstream, python: PythonFacts, site: Site) -> Inputs:
     builder = {
         name: digest
         for name, digest in source_files(site.repository).items()
-        if name.startswith(("build_tools/", "third_party/"))
+        if name.partition("/")[0] in UPSTREAM_ROOTS
     }
     return Inputs(
         files=builder,
@@ -187,7 +192,9 @@ def _make_or_find(job: Job, site: Site) -> dict[str, Any]:
     clock = time.perf_counter()
     record = site.context.record
     before = len(record.proofs)
-    wheel = _finish(_compile(job, site), job, site)
+    environment = _environment(job, site)
+    raw = make_wheel(job.upstream, job.python, environment, site)
+    wheel = _finish(raw, environment, job, site)
     tried = _try(wheel, job, site) if site.config.smoke else []
     suite = _test(wheel, job, site) if job.run_suite else None
     report = {
@@ -215,18 +222,18 @@ def _make_or_find(job: Job, site: Site) -> dict[str, Any]:
     return {**report, "unchanged": False}
 
 
-def _compile(job: Job, site: Site) -> Path:
-    environment = build_environment(
+def _environment(job: Job, site: Site) -> Environment:
+    """Return what upstream's build backend runs in."""
+    return build_environment(
         job.upstream.folder / "environments" / job.python.soabi,
         job.python,
         job.upstream.release.build_requires,
         site.context,
     )
-    return make_wheel(job.upstream, job.python, environment, site)
 
 
-def _finish(raw: Path, job: Job, site: Site) -> Path:
-    """Set what the wheel requires, repair it and prove what it is."""
+def _finish(raw: Path, environment: Environment, job: Job, site: Site) -> Path:
+    """Set what the wheel requires, repair it, say what it is made of and prove what it is."""
     context = site.context
     if site.config.protobuf_runtime is not None:
         require_protobuf(raw, protobuf_range(site.config.protobuf_runtime), context)
@@ -237,6 +244,7 @@ def _finish(raw: Path, job: Job, site: Site) -> Path:
         folders = job.upstream.protobuf.library_folders
         log = site.logs / "onnx-repair.log"
         wheel = repair(raw, folder, folders, log, context, target=site.target)
+    attach_bill(wheel, _materials(environment, job, site))
     expected = Expectation(
         package=PACKAGE,
         protobuf=job.upstream.protobuf.linkage,
@@ -248,6 +256,17 @@ def _finish(raw: Path, job: Job, site: Site) -> Path:
     with context.record.step(f"{wheel.name}: audit"):
         audit(wheel, expected, context)
     return wheel
+
+
+def _materials(environment: Environment, job: Job, site: Site) -> Materials:
+    return upstream_materials(
+        site,
+        job.upstream.version,
+        job.upstream.protobuf,
+        python=python_text(job.python),
+        packages=packages_of(environment),
+        build_folder=build_folder(job.upstream),
+    )
 
 
 def _try(wheel: Path, job: Job, site: Site) -> list[dict[str, Any]]:

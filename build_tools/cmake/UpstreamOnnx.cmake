@@ -1,5 +1,6 @@
 # What is settled about upstream's ONNX from outside, so that no release needs a patch: C++17, one exported
-# symbol, the same bytes from every folder.
+# symbol, the same bytes from every folder, and a line for each library that is compiled in, which the bill of
+# materials is held against (build_tools/bill/marks.py).
 #
 # CMake includes it after project(onnx …), because CMAKE_PROJECT_onnx_INCLUDE names it; what concerns
 # targets waits until upstream's own CMakeLists has made them.
@@ -17,6 +18,30 @@ function(onnxforge_upstream_standard target)
   endif()
 endfunction()
 
+# A stripped extension names no versions. These come from protobuf's headers as the compiler sees them, from
+# upstream's own version file and from the package of the binding that was found.
+function(onnxforge_mark_components target)
+  set(marks "#include <google/protobuf/message_lite.h>\n#define TEXT_OF(x) #x\n#define TEXT(x) TEXT_OF(x)\n")
+  string(APPEND marks "extern \"C\" const char onnxforge_components[] =\n"
+         "  \"onnxforge.component protobuf \" TEXT(GOOGLE_PROTOBUF_VERSION) \"\\0\"\n"
+         "  \"onnxforge.component onnx ${ONNX_VERSION}\\0\"")
+  foreach(binding IN ITEMS pybind11 nanobind)
+    if(${binding}_VERSION)
+      string(APPEND marks "\n  \"onnxforge.component ${binding} ${${binding}_VERSION}\\0\"")
+    endif()
+  endforeach()
+  file(CONFIGURE OUTPUT onnxforge_components.cc CONTENT "${marks};\n" @ONLY)
+  target_sources(${target} PRIVATE "${CMAKE_CURRENT_BINARY_DIR}/onnxforge_components.cc")
+  # Nothing calls for it, so the linker is told to keep it.
+  if(MSVC)
+    target_link_options(${target} PRIVATE LINKER:/INCLUDE:onnxforge_components)
+  elseif(APPLE)
+    target_link_options(${target} PRIVATE LINKER:-u,_onnxforge_components)
+  else()
+    target_link_options(${target} PRIVATE LINKER:--undefined=onnxforge_components)
+  endif()
+endfunction()
+
 function(onnxforge_finish_upstream)
   foreach(target IN ITEMS onnx onnx_proto onnx_cpp2py_export)
     if(TARGET ${target})
@@ -25,6 +50,7 @@ function(onnxforge_finish_upstream)
   endforeach()
   if(TARGET onnx_cpp2py_export)
     onnxforge_extension_linkage(onnx_cpp2py_export PyInit_onnx_cpp2py_export)
+    onnxforge_mark_components(onnx_cpp2py_export)
   endif()
 endfunction()
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from build_tools.host import PythonFacts
     from build_tools.process import Result
 
-_FRONTEND = "build==1.2.2.post1"
+FRONTEND = "build==1.2.2.post1"
+"""What runs upstream's build backend."""
+
 _MARK = "onnxforge-installed.txt"
 
 
@@ -38,7 +40,7 @@ def build_environment(
 
     Raises WheelError where the environment cannot be made or a requirement cannot be had.
     """
-    wanted = (_FRONTEND, *requires)
+    wanted = (FRONTEND, *requires)
     digest = hashlib.sha256("\n".join((str(python.executable), *wanted)).encode()).hexdigest()
     mark = folder / _MARK
     environment = Environment(folder=folder, python=_interpreter(folder, context))
@@ -73,6 +75,16 @@ def pip(environment: Environment, arguments: tuple[str, ...], context: Context) 
     command: list[str | Path] = [context.host.python.executable, "-m", "pip"]
     command += ["--python", environment.python, *quiet, *arguments]
     return context.runner.run(command, env=_clean(context))
+
+
+def packages_of(environment: Environment) -> Path:
+    """Return the folder that an environment's packages are installed in."""
+    found = sorted(environment.folder.glob("[Ll]ib/**/site-packages"))
+    if len(found) != 1:
+        raise WheelError(
+            "the build environment has no folder of packages", looked=[str(environment.folder)]
+        )
+    return found[0]
 
 
 def _interpreter(folder: Path, context: Context) -> Path:

@@ -73,7 +73,7 @@ def make_wheel(
     cmake = site.cmake()
     tree = _source_tree(upstream)
     stable = _stable_environment(upstream.folder, environment)
-    build = tree / _BUILD_FOLDER
+    build = build_folder(upstream)
     for name in _OF_ONE_PYTHON:
         (build / name).unlink(missing_ok=True)
     cache = upstream.folder / "initial-cache.cmake"
@@ -98,6 +98,15 @@ def make_wheel(
     if not said.ok or len(made) != 1:
         raise backend_failure(f"onnx {upstream.version}", said, log)
     return made[0]
+
+
+def build_folder(upstream: Upstream) -> Path:
+    """Return the folder that a release is compiled in."""
+    return _tree(upstream) / _BUILD_FOLDER
+
+
+def _tree(upstream: Upstream) -> Path:
+    return upstream.folder / "source"
 
 
 def _command(python: Path, raw: Path, tree: Path) -> list[str | Path]:
@@ -145,7 +154,7 @@ def _package_folder(environment: Environment, below: str) -> Path:
 
 def _source_tree(upstream: Upstream) -> Path:
     """Return a copy of the release that its backend may write into."""
-    tree = upstream.folder / "source"
+    tree = _tree(upstream)
     if not tree.is_dir():
         with guarded(tree, f"copy the sources of onnx {upstream.version}"):
             partial = tree.with_name(tree.name + PARTIAL)

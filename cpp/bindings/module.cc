@@ -7,6 +7,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "onnxforge/base/component_mark.h"
 #include "onnxforge/io/model_file.h"
 #include "onnxforge/kernels/table.h"
 #include "onnxforge/runtime/session.h"
@@ -33,12 +34,17 @@ std::string Compiler() {
 #endif
 }
 
+constexpr const char* kPybind11Mark =
+    ONNXFORGE_COMPONENT_MARK("pybind11", ONNXFORGE_TEXT(PYBIND11_VERSION_MAJOR) "." ONNXFORGE_TEXT(
+                                             PYBIND11_VERSION_MINOR) "." ONNXFORGE_TEXT(PYBIND11_VERSION_PATCH));
+
 py::dict BuildInfo() {
   py::dict info;
   info["onnx"] = io::OnnxVersion();
   info["protobuf"] = io::ProtobufVersion();
   info["compiler"] = Compiler();
   info["tiers"] = AvailableTiers();
+  info["marks"] = py::make_tuple(io::OnnxMark(), io::ProtobufMark(), HighwayMark(), kPybind11Mark);
   return info;
 }
 

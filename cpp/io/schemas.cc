@@ -5,6 +5,7 @@
 #include <tuple>
 #include <vector>
 
+#include "onnxforge/base/component_mark.h"
 #include "onnxforge/base/error.h"
 #include "onnxforge/io/model_file.h"
 
@@ -75,5 +76,9 @@ std::string ProtobufVersion() {
   constexpr int kVersion = GOOGLE_PROTOBUF_VERSION;
   return StrCat(kVersion / 1000000, ".", kVersion / 1000 % 1000, ".", kVersion % 1000);
 }
+
+const char* OnnxMark() { return ONNXFORGE_COMPONENT_MARK("onnx", ONNX_VERSION_STRING); }
+
+const char* ProtobufMark() { return ONNXFORGE_COMPONENT_MARK("protobuf", ONNXFORGE_TEXT(GOOGLE_PROTOBUF_VERSION)); }
 
 }  // namespace onnxforge::io

@@ -59,6 +59,7 @@ class BuildInfoDict(TypedDict):
     protobuf: str
     compiler: str
     tiers: list[str]
+    marks: tuple[str, ...]
 
 class Model:
     @staticmethod

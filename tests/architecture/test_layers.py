@@ -24,22 +24,26 @@ CPP = ROOT / "cpp"
 # and from its own row as long as no circle closes.
 BUILDER_LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "durations", "ninja_log", "advice", "process", "cgroups", "host"}),
+    frozenset({"bundle_file", "unbundle_program"}),
     frozenset(
         {"record", "cmake_args", "config", "context", "storage", "paths", "target", "releases"}
     ),
     frozenset({"sources", "console", "generator"}),
+    frozenset({"bundle_use"}),
     frozenset({"toolchain", "tools", "jobs", "cmake", "matrix", "interpreters", "debian"}),
     frozenset({"pins", "unpack", "index_settings", "transfer", "index", "fetch", "cache"}),
     frozenset({"binaries", "symbols", "probes", "recipe"}),
     frozenset({"protobuf", "onnx", "prepare", "python_headers", "musl", "sample"}),
     frozenset({"doctor"}),
-    frozenset({"hardening", "inputs", "wheel_file", "wheel", "audit", "audit_platform", "repair"}),
+    frozenset({"hardening", "inputs", "wheel_file", "wheel", "audit", "audit_platform", "repair"})
+    | frozenset({"bill", "coexistence", "differences", "reproduce"}),
     frozenset({"smoke", "smoke_program"}),
     frozenset({"across", "trials", "sample_program"}),
     frozenset({"timeline", "report_page", "report"}),
     frozenset({"upstream"}),
     frozenset({"build", "develop", "wheels", "onnx_cli"}),
-    frozenset({"audit_cli", "cache_cli", "doctor_cli", "fetch_cli", "matrix_cli"}),
+    frozenset({"audit_cli", "bundle_cli", "cache_cli", "doctor_cli", "fetch_cli", "matrix_cli"})
+    | frozenset({"reproduce_cli"}),
     frozenset({"__main__"}),
 )
 
@@ -180,7 +184,7 @@ def found_outside(homes: set[str], wanted: set[str]) -> list[str]:
 
 # Run by other interpreters, and never imported: they have no homes to ask.
 PROGRAMS = {
-    *("smoke_program.py", "sample_program.py"),
+    *("smoke_program.py", "sample_program.py", "unbundle_program.py"),
     *("doctor/python_program.py", "upstream/trial_program.py"),
 }
 DRIVER = "toolchain/zig_driver.py"

@@ -26,7 +26,7 @@ def test_a_text_of_several_lines_stays_inside_its_bullet():
 
 def test_every_kind_has_an_exit_code_of_its_own():
     codes = [kind.exit_code for kind in error_kinds()]
-    assert len(set(codes)) == len(codes) == 19
+    assert len(set(codes)) == len(codes) == 20
     assert codes == sorted(codes)
     assert not {0, 1, errors.EXIT_INTERNAL, errors.EXIT_INTERRUPTED} & set(codes)
 

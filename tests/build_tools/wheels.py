@@ -48,8 +48,9 @@ def write_wheel(
     name: str = "toy",
     version: str = "1.0",
     metadata_version: str = "",
+    bill: bool = True,
 ) -> Path:
-    """Write a wheel with true metadata and RECORD around ``files``."""
+    """Write a wheel with true metadata and RECORD around ``files``; ``bill``: one of nothing."""
     info = f"{name}-{version}.dist-info"
     said = metadata_version or version
     members = {
@@ -57,6 +58,10 @@ def write_wheel(
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {said}\n".encode(),
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n".encode(),
     }
+    if bill:
+        members[f"{info}/sboms/empty.cdx.json"] = (
+            b'{"bomFormat": "CycloneDX", "specVersion": "1.6"}'
+        )
     path = folder / f"{name}-{version}-{tag}.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for member, content in members.items():

@@ -153,6 +153,8 @@ void TestVersionsAndSchemas() {
   CHECK_EQ(OnnxVersion().substr(0, 2), "1.");
   const std::string protobuf = ProtobufVersion();
   CHECK_EQ(static_cast<int>(std::count(protobuf.begin(), protobuf.end(), '.')), 2);
+  CHECK_EQ(std::string(OnnxMark()), "onnxforge.component onnx " + OnnxVersion());
+  CHECK_EQ(std::string(ProtobufMark()).rfind("onnxforge.component protobuf 3", 0), size_t{0});
   const std::vector<SchemaRow> rows = AllSchemas();
   std::set<std::pair<std::string, std::string>> operators;
   size_t contributed = 0;

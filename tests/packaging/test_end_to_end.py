@@ -19,12 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
+from build_tools.bill.prove import gather, prove_bill
+from build_tools.bill.read import read_bills
 from build_tools.inputs import ROOTS
 from build_tools.smoke import PROGRAM
 from build_tools.storage import sha256_of
 from build_tools.wheel_file import WheelFile
 from tests.build_tools.site import clean_environment
+from tests.build_tools.wheels import altered
 
 pytestmark = [
     pytest.mark.build,
@@ -33,6 +38,7 @@ pytestmark = [
 ]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+MODULE_STEM = "onnxforge/_core."
 KERNEL = "cpp/kernels/reference/clip.cc"
 NOT_MADE_HERE = shutil.ignore_patterns("__pycache__")
 
@@ -260,6 +266,30 @@ def prefixes(report: dict[str, Any]) -> dict[str, Path]:
     """The installed libraries that a build used."""
     protobuf = Path(report["protobuf"]["library"]).parents[1]
     return {"PROTOBUF": protobuf, "ONNX": Path(report["onnx"]["prefix"])}
+
+
+def test_the_bill_of_materials_is_true_and_a_lie_in_it_is_found(clone, tmp_path):
+    report = clone.build("--compiler", "gcc", "--protobuf", "static")
+    wheel = WheelFile.open(clone.wheel(report))
+    stated = read_bills(wheel)
+    versions = {component.name: component.version for component in stated.components}
+    assert versions["protobuf"] == report["protobuf"]["version"]
+    assert versions["onnx"] == report["onnx"]["version"]
+    assert {"highway", "pybind11", "unicode-character-database"} <= versions.keys()
+    assert stated.making["compiler"].startswith("gcc ")
+    assert "-fvisibility=hidden" in stated.making["compile flags"]
+    bill = wheel.read(stated.files[0])
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(bill.decode("utf-8")) is None
+    assert str(Path.home()).encode() not in bill
+    lie = tmp_path / wheel.path.name
+    shutil.copyfile(wheel.path, lie)
+    said = f'"{versions["protobuf"]}"'.encode()
+    altered(lie, {stated.files[0]: bill.replace(said, b'"3.20.1"')})
+    found = WheelFile.open(lie)
+    (broken,) = [proof for proof in prove_bill(gather(found, found.binaries())) if not proof.ok]
+    assert f"it says protobuf 3.20.1, {MODULE_STEM}" in broken.evidence
+    assert f"holds protobuf {versions['protobuf']}" in broken.evidence
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(clone):

@@ -6,6 +6,9 @@
 #include "hwy/targets.h"
 // clang-format on
 
+#include "onnxforge/base/component_mark.h"
+#include "onnxforge/kernels/table.h"
+
 namespace onnxforge::simd {
 
 std::vector<Target> SupportedTargets() {
@@ -18,3 +21,12 @@ std::vector<Target> SupportedTargets() {
 }
 
 }  // namespace onnxforge::simd
+
+namespace onnxforge {
+
+const char* HighwayMark() {
+  return ONNXFORGE_COMPONENT_MARK(
+      "highway", ONNXFORGE_TEXT(HWY_MAJOR) "." ONNXFORGE_TEXT(HWY_MINOR) "." ONNXFORGE_TEXT(HWY_PATCH));
+}
+
+}  // namespace onnxforge

@@ -87,4 +87,8 @@ std::vector<SchemaRow> AllSchemas();
 std::string OnnxVersion();
 std::string ProtobufVersion();
 
+/// The same as marks of the binary (onnxforge/base/component_mark.h); protobuf's version as its headers' number.
+const char* OnnxMark();
+const char* ProtobufMark();
+
 }  // namespace onnxforge::io

@@ -61,6 +61,9 @@ class Tier {
 
 std::vector<std::string> AvailableTiers();
 
+/// Highway as a mark of the binary (onnxforge/base/component_mark.h).
+const char* HighwayMark();
+
 /// The kernel for a node from the first table of the tier that covers it; null where no table has the operator version.
 /// Where the tier names one target, the kernel made keeps to it.
 std::unique_ptr<Kernel> CreateKernel(const Tier& tier, const NodeSpec& node);
