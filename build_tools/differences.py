@@ -43,19 +43,32 @@ def _members(one: zipfile.ZipFile, other: zipfile.ZipFile) -> Iterator[str]:
         yield "the members stand in another order"
     # RECORD repeats every other difference: it is told last, as what it is.
     for name in sorted(common, key=lambda name: name.endswith(".dist-info/RECORD")):
-        yield from _attributes(name, one.getinfo(name), other.getinfo(name))
         yield from _contents(name, one.read(name), other.read(name))
+    yield from _attributes([(one.getinfo(name), other.getinfo(name)) for name in common])
 
 
-def _attributes(name: str, one: zipfile.ZipInfo, other: zipfile.ZipInfo) -> Iterator[str]:
-    told = {
-        "date": (one.date_time, other.date_time),
+def _attributes(pairs: list[tuple[zipfile.ZipInfo, zipfile.ZipInfo]]) -> Iterator[str]:
+    """Yield how members are packed otherwise; what many have in common is told once."""
+    members: dict[tuple[str, str, str], list[str]] = {}
+    for pair in pairs:
+        for what, (here, there) in _packing(*pair).items():
+            if here != there:
+                members.setdefault((what, here, there), []).append(pair[0].filename)
+    for (what, here, there), names in members.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield f"{names[0]}{more}: {what}: {here}, {there}"
+
+
+def _packing(one: zipfile.ZipInfo, other: zipfile.ZipInfo) -> dict[str, tuple[str, str]]:
+    return {
+        "date": (_date(one), _date(other)),
         "rights": (oct(one.external_attr >> 16), oct(other.external_attr >> 16)),
-        "compression": (one.compress_type, other.compress_type),
+        "compression": (str(one.compress_type), str(other.compress_type)),
     }
-    for what, (here, there) in told.items():
-        if here != there:
-            yield f"{name}: {what}: {here}, {there}"
+
+
+def _date(entry: zipfile.ZipInfo) -> str:
+    return "{}-{:02}-{:02} {:02}:{:02}:{:02}".format(*entry.date_time)
 
 
 def _contents(name: str, one: bytes, other: bytes) -> Iterator[str]:
