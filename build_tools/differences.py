@@ -118,17 +118,19 @@ def _values(place: str, one: Any, other: Any) -> Iterator[str]:
         for name in dict.fromkeys([*one, *other]):
             yield from _values(f"{place}.{name}", one.get(name), other.get(name))
     elif isinstance(one, list) and isinstance(other, list):
-        for at in range(max(len(one), len(other))):
-            here, there = (side[at] if at < len(side) else None for side in (one, other))
-            yield from _values(_entry(place, at, here or there), here, there)
+        here, there = _by_name(one), _by_name(other)
+        for name in dict.fromkeys([*here, *there]):
+            yield from _values(f"{place}[{name}]", here.get(name), there.get(name))
     elif one != other:
         yield f"{place}: {one}, {other}"
 
 
-def _entry(place: str, at: int, value: Any) -> str:
-    """Return the place of a list's entry, by its name where it has one."""
-    named = isinstance(value, dict) and isinstance(value.get("name"), str)
-    return f"{place}[{value['name'] if named else at}]"
+def _by_name(entries: list[Any]) -> dict[str, Any]:
+    """Return the entries of a list by name where each has one of its own, else by place."""
+    names = [entry.get("name") if isinstance(entry, dict) else None for entry in entries]
+    if None in names or len(set(names)) != len(names):
+        names = [str(at) for at in range(len(entries))]
+    return dict(zip(map(str, names), entries, strict=True))
 
 
 def _library(one: bytes, other: bytes) -> Iterator[str]:
