@@ -43,19 +43,32 @@ def _members(one: zipfile.ZipFile, other: zipfile.ZipFile) -> Iterator[str]:
         yield "the members stand in another order"
     # RECORD repeats every other difference: it is told last, as what it is.
     for name in sorted(common, key=lambda name: name.endswith(".dist-info/RECORD")):
-        yield from _attributes(name, one.getinfo(name), other.getinfo(name))
         yield from _contents(name, one.read(name), other.read(name))
+    yield from _attributes([(one.getinfo(name), other.getinfo(name)) for name in common])
 
 
-def _attributes(name: str, one: zipfile.ZipInfo, other: zipfile.ZipInfo) -> Iterator[str]:
-    told = {
-        "date": (one.date_time, other.date_time),
+def _attributes(pairs: list[tuple[zipfile.ZipInfo, zipfile.ZipInfo]]) -> Iterator[str]:
+    """Yield how members are packed otherwise; what many have in common is told once."""
+    members: dict[tuple[str, str, str], list[str]] = {}
+    for pair in pairs:
+        for what, (here, there) in _packing(*pair).items():
+            if here != there:
+                members.setdefault((what, here, there), []).append(pair[0].filename)
+    for (what, here, there), names in members.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield f"{names[0]}{more}: {what}: {here}, {there}"
+
+
+def _packing(one: zipfile.ZipInfo, other: zipfile.ZipInfo) -> dict[str, tuple[str, str]]:
+    return {
+        "date": (_date(one), _date(other)),
         "rights": (oct(one.external_attr >> 16), oct(other.external_attr >> 16)),
-        "compression": (one.compress_type, other.compress_type),
+        "compression": (str(one.compress_type), str(other.compress_type)),
     }
-    for what, (here, there) in told.items():
-        if here != there:
-            yield f"{name}: {what}: {here}, {there}"
+
+
+def _date(entry: zipfile.ZipInfo) -> str:
+    return "{}-{:02}-{:02} {:02}:{:02}:{:02}".format(*entry.date_time)
 
 
 def _contents(name: str, one: bytes, other: bytes) -> Iterator[str]:
@@ -105,17 +118,19 @@ def _values(place: str, one: Any, other: Any) -> Iterator[str]:
         for name in dict.fromkeys([*one, *other]):
             yield from _values(f"{place}.{name}", one.get(name), other.get(name))
     elif isinstance(one, list) and isinstance(other, list):
-        for at in range(max(len(one), len(other))):
-            here, there = (side[at] if at < len(side) else None for side in (one, other))
-            yield from _values(_entry(place, at, here or there), here, there)
+        here, there = _by_name(one), _by_name(other)
+        for name in dict.fromkeys([*here, *there]):
+            yield from _values(f"{place}[{name}]", here.get(name), there.get(name))
     elif one != other:
         yield f"{place}: {one}, {other}"
 
 
-def _entry(place: str, at: int, value: Any) -> str:
-    """Return the place of a list's entry, by its name where it has one."""
-    named = isinstance(value, dict) and isinstance(value.get("name"), str)
-    return f"{place}[{value['name'] if named else at}]"
+def _by_name(entries: list[Any]) -> dict[str, Any]:
+    """Return the entries of a list by name where each has one of its own, else by place."""
+    names = [entry.get("name") if isinstance(entry, dict) else None for entry in entries]
+    if None in names or len(set(names)) != len(names):
+        names = [str(at) for at in range(len(entries))]
+    return dict(zip(map(str, names), entries, strict=True))
 
 
 def _library(one: bytes, other: bytes) -> Iterator[str]:
