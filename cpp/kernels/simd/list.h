@@ -7,12 +7,15 @@ namespace onnxforge::simd {
 // One line per operator file, in alphabetical order.
 #define ONNXFORGE_SIMD_FILES(X) \
   X(BinaryMath)                 \
+  X(ByteConv)                   \
+  X(ByteMatMul)                 \
   X(ChannelsLast)               \
   X(Concat)                     \
   X(Conv)                       \
   X(ConvTranspose)              \
   X(MatMul)                     \
   X(Normalization)              \
+  X(Quantize)                   \
   X(Recurrent)                  \
   X(Reduce)                     \
   X(Softmax)                    \
