@@ -115,7 +115,8 @@ class Sinker {
   }
 
   bool IsElementwise(const ir::Node& node) const {
-    if (IsInternal(node, "FakeQuantize") || HasOneScale(node)) return true;
+    if (IsInternal(node, "FakeQuantize") || IsInternal(node, "QLinearAdd") || IsInternal(node, "Lookup")) return true;
+    if (HasOneScale(node)) return true;
     if (!node.domain.empty()) return false;
     if (IsOneOf(node, kElementwise)) return node.since_version >= 7 || node.inputs.size() == 1;
     if (IsOneOf(node, kUnary)) return true;
