@@ -20,6 +20,7 @@ namespace onnxforge::simd {
   X(Reduce)                     \
   X(Softmax)                    \
   X(Transpose)                  \
+  X(Trees)                      \
   X(UnaryMath)
 
 #define ONNXFORGE_DECLARE(Name) void Add##Name(KernelTable& table);
