@@ -218,14 +218,18 @@ def test_tree_classifier(transform: str, classes: int, sign: int) -> None:
     np.testing.assert_array_equal(found[0], labels)
 
 
+TREE_NODES = (
+    *("treeids", "nodeids", "featureids", "modes", "values", "truenodeids"),
+    *("falsenodeids", "missing_value_tracks_true"),
+)
+
+
 def grown(mode: str, missing: bool, trees: int) -> dict[str, Any]:
-    """Trees that grow as it comes, to a depth of 9 at most, with thresholds that inputs have too."""
+    """Trees that grow as it comes, 9 deep at most, with thresholds that inputs have too."""
     rng = np.random.default_rng(len(mode) + trees)
-    columns: dict[str, list[Any]] = {
-        f"nodes_{name}": []
-        for name in ("treeids", "nodeids", "featureids", "modes", "values", "truenodeids")
-        + ("falsenodeids", "missing_value_tracks_true")
-    } | {f"class_{name}": [] for name in ("treeids", "nodeids", "ids", "weights")}
+    columns: dict[str, list[Any]] = {f"nodes_{name}": [] for name in TREE_NODES} | {
+        f"class_{name}": [] for name in ("treeids", "nodeids", "ids", "weights")
+    }
 
     def add(**row: Any) -> None:
         for name, value in row.items():

@@ -418,66 +418,137 @@ HWY_INLINE V LoadPair(const uint8_t* first, const uint8_t* second, size_t count)
   return hn::Or(load(first), hn::ShiftLeft<16>(load(second)));
 }
 
-/// A few output positions by pairs of taps: int16 has room for them whatever the zero points.
+/// Output positions by pairs of taps: int16 has room for them whatever the zero points.
 class DepthwiseRows {
  public:
-  static constexpr size_t kMost = 4;
+  explicit DepthwiseRows(const ByteDepthwiseCall& call)
+      : call_(call), padded_(CeilDiv(call.channels, hn::Lanes(D())) * hn::Lanes(D())) {
+    if (call.taps > kTaps) return;
+    const WindowRows& w = call.window;
+    TapCursor at(&w, 0);
+    for (size_t t = 0; t < call.taps; ++t, at.Next()) {
+      offsets_[t] = (static_cast<size_t>(at.down) * w.width + static_cast<size_t>(at.right)) * w.pixel;
+      reach_down_ = static_cast<size_t>(at.down);
+      reach_right_ = std::max(reach_right_, static_cast<size_t>(at.right));
+    }
+  }
 
-  DepthwiseRows(const ByteDepthwiseCall& call, size_t row, size_t rows)
-      : call_(call), row_(row), rows_(rows), pointers_(call.input, 0, &call.window, call.outside, row, rows) {}
-
-  void Run() {
-    for (size_t c = 0; c < call_.channels; c += kSumColumns) RunChannels(c, std::min(kSumColumns, call_.channels - c));
+  void Run(size_t row_begin, size_t row_end) {
+    const WindowRows& w = call_.window;
+    size_t x = row_begin % w.out_w;
+    size_t y = row_begin / w.out_w % w.out_h;
+    const uint8_t* image = call_.input + row_begin / w.out_w / w.out_h * w.height * w.width * w.pixel;
+    for (size_t row = row_begin; row < row_end; ++row) {
+      image_ = image;
+      top_ = static_cast<ptrdiff_t>(y * w.stride_h) - static_cast<ptrdiff_t>(w.pad_top);
+      left_ = static_cast<ptrdiff_t>(x * w.stride_w) - static_cast<ptrdiff_t>(w.pad_left);
+      RunRow(row);
+      if (++x < w.out_w) continue;
+      x = 0;
+      if (++y < w.out_h) continue;
+      y = 0;
+      image += w.height * w.width * w.pixel;
+    }
   }
 
  private:
   // Taps whose pointers are kept at a time; a multiple of two.
   static constexpr size_t kTaps = 32;
 
-  void RunChannels(size_t channel, size_t count) {
-    const size_t padded = CeilDiv(call_.channels, hn::Lanes(D())) * hn::Lanes(D());
-    for (size_t tap = 0; tap < call_.taps; tap += kTaps) {
-      const size_t taps = std::min(kTaps, call_.taps - tap);
-      if (channel == 0 || call_.taps > kTaps) pointers_.Fill(tap, taps, 0, taps_);
-      // The filter has zeros for the tap that an odd number lacks.
-      if (taps % 2 != 0) std::copy_n(taps_, kMost, taps_ + taps * kMost);
-      const int16_t* filter = call_.filter + tap * padded + 2 * channel;
-      for (size_t i = 0; i < rows_; ++i) RunRow(i, CeilDiv(taps, 2), channel, count, filter, 2 * padded, tap == 0);
-    }
-    for (size_t i = 0; i < rows_; ++i) {
-      FinishRow(call_.result, row_ + i, channel, count, 0, sums_ + i * kSumColumns);
+  void RunRow(size_t row) {
+    for (size_t c = 0; c < call_.channels; c += kSumColumns) {
+      const size_t count = std::min(kSumColumns, call_.channels - c);
+      for (size_t tap = 0; tap < call_.taps; tap += kTaps) {
+        const size_t taps = std::min(kTaps, call_.taps - tap);
+        if (c == 0 || call_.taps > kTaps) FindTaps(tap, taps);
+        AddTaps(CeilDiv(taps, 2), c, count, call_.filter + tap * padded_ + 2 * c, tap == 0);
+      }
+      FinishRow(call_.result, row, c, count, 0, sums_);
     }
   }
 
-  HWY_INLINE void RunRow(size_t i, size_t pairs, size_t channel, size_t count, const int16_t* HWY_RESTRICT filter,
-                         size_t pair_stride, bool first) {
+  /// Whether all taps of this position lie in the image; asked only where there are few enough of them. Below 0 is
+  /// beyond every extent, too.
+  bool IsInside() const {
+    const WindowRows& w = call_.window;
+    const auto y = static_cast<size_t>(top_);
+    const auto x = static_cast<size_t>(left_);
+    return y < w.height && x < w.width && y + reach_down_ < w.height && x + reach_right_ < w.width;
+  }
+
+  /// Where taps [tap, tap + taps) of this position lie.
+  void FindTaps(size_t tap, size_t taps) {
+    const WindowRows& w = call_.window;
+    if (call_.taps <= kTaps && IsInside()) {
+      const uint8_t* corner = image_ + (static_cast<size_t>(top_) * w.width + static_cast<size_t>(left_)) * w.pixel;
+      for (size_t t = 0; t < taps; ++t) taps_[t] = corner + offsets_[t];
+      if (taps % 2 != 0) taps_[taps] = corner;
+      return;
+    }
+    TapCursor at(&w, tap);
+    for (size_t t = 0; t < taps; ++t, at.Next()) {
+      const ptrdiff_t y = top_ + at.down;
+      const ptrdiff_t x = left_ + at.right;
+      const bool inside = static_cast<size_t>(y) < w.height && static_cast<size_t>(x) < w.width;
+      taps_[t] =
+          inside ? image_ + (static_cast<size_t>(y) * w.width + static_cast<size_t>(x)) * w.pixel : call_.outside;
+    }
+    // The filter has zeros for the tap that an odd number lacks.
+    if (taps % 2 != 0) taps_[taps] = taps_[0];
+  }
+
+  HWY_INLINE void AddTaps(size_t pairs, size_t channel, size_t count, const int16_t* HWY_RESTRICT filter, bool first) {
     const D d;
     const V flip = hn::Set(d, call_.flip * 0x00010001);
-    for (size_t c = 0; c < count; c += hn::Lanes(d)) {
-      int32_t* to = sums_ + i * kSumColumns + c;
-      V sum = first ? hn::Zero(d) : hn::LoadU(d, to);
-      const uint8_t* const* from = taps_ + i;
-      for (size_t pair = 0; pair < pairs; ++pair, from += 2 * kMost) {
-        const V x = LoadPair(from[0] + channel + c, from[kMost] + channel + c, count - c);
-        const auto w = hn::LoadU(D16(), filter + pair * pair_stride + 2 * c);
-        sum = hn::Add(sum, hn::WidenMulPairwiseAdd(d, hn::BitCast(D16(), hn::Xor(x, flip)), w));
+    const size_t stride = 2 * padded_;
+    int32_t* HWY_RESTRICT sums = sums_;
+    const size_t lanes = hn::Lanes(d);
+    size_t c = 0;
+    for (; c + 2 * lanes <= count; c += 2 * lanes) {
+      V left = first ? hn::Zero(d) : hn::LoadU(d, sums + c);
+      V right = first ? hn::Zero(d) : hn::LoadU(d, sums + c + lanes);
+      const size_t at = channel + c;
+      const uint8_t* const* from = taps_;
+      const int16_t* weights = filter + 2 * c;
+      for (size_t pair = 0; pair < pairs; ++pair, from += 2, weights += stride) {
+        const uint8_t* one = from[0] + at;
+        const uint8_t* other = from[1] + at;
+        const V x = hn::Xor(LoadPair(one, other, lanes), flip);
+        const V y = hn::Xor(LoadPair(one + lanes, other + lanes, lanes), flip);
+        left = hn::Add(left, hn::WidenMulPairwiseAdd(d, hn::BitCast(D16(), x), hn::LoadU(D16(), weights)));
+        right =
+            hn::Add(right, hn::WidenMulPairwiseAdd(d, hn::BitCast(D16(), y), hn::LoadU(D16(), weights + 2 * lanes)));
       }
-      hn::StoreU(sum, d, to);
+      hn::StoreU(left, d, sums + c);
+      hn::StoreU(right, d, sums + c + lanes);
+    }
+    for (; c < count; c += lanes) {
+      V sum = first ? hn::Zero(d) : hn::LoadU(d, sums + c);
+      const size_t at = channel + c;
+      const uint8_t* const* from = taps_;
+      const int16_t* weights = filter + 2 * c;
+      for (size_t pair = 0; pair < pairs; ++pair, from += 2, weights += stride) {
+        const V x = hn::Xor(LoadPair(from[0] + at, from[1] + at, count - c), flip);
+        sum = hn::Add(sum, hn::WidenMulPairwiseAdd(d, hn::BitCast(D16(), x), hn::LoadU(D16(), weights)));
+      }
+      hn::StoreU(sum, d, sums + c);
     }
   }
 
   const ByteDepthwiseCall& call_;
-  size_t row_;
-  size_t rows_;
-  RowPointers<uint8_t, kMost> pointers_;
-  const uint8_t* taps_[kTaps * kMost];
-  HWY_ALIGN int32_t sums_[kMost * kSumColumns];
+  size_t padded_;
+  const uint8_t* image_ = nullptr;
+  ptrdiff_t top_ = 0;
+  ptrdiff_t left_ = 0;
+  size_t offsets_[kTaps] = {};  // of the taps from the first one, where these are all
+  size_t reach_down_ = 0;
+  size_t reach_right_ = 0;
+  const uint8_t* taps_[kTaps];
+  HWY_ALIGN int32_t sums_[kSumColumns];
 };
 
 void Depthwise(const ByteDepthwiseCall& call, size_t row_begin, size_t row_end) {
-  for (size_t row = row_begin; row < row_end; row += DepthwiseRows::kMost) {
-    DepthwiseRows(call, row, std::min(DepthwiseRows::kMost, row_end - row)).Run();
-  }
+  DepthwiseRows(call).Run(row_begin, row_end);
 }
 
 template <class Math>
