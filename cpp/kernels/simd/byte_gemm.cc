@@ -285,21 +285,34 @@ class Gathered {
 
 HWY_INLINE hn::Vec<DF> LoadFloats(const float* from) { return hn::LoadU(DF(), from); }
 
-/// `count` sums, at most a vector, as bytes.
-HWY_INLINE void StoreBytes(const ByteResult& r, V sums, size_t column, size_t count, uint8_t* to) {
-  const DF df;
+/// One row of sums as bytes. What it needs is read before the loop: for all the compiler knows, the bytes that are
+/// stored could be what `r` is made of.
+void FinishBytes(const ByteResult& r, size_t at, size_t column, size_t count, int32_t centre, const int32_t* sums) {
   const D d;
-  const auto value = hn::Mul(hn::ConvertTo(df, sums), LoadFloats(r.scales + column));
-  // The bounds before the zero point, so that what is out of range becomes an integer nowhere; NaN becomes 0.
+  const DF df;
+  const DByteOf32 bytes;
+  const size_t lanes = hn::Lanes(d);
+  // The bounds before the zero point, so that what is out of range becomes an integer nowhere.
   const auto lo = hn::Set(df, static_cast<float>(r.lo - r.zero));
   const auto hi = hn::Set(df, static_cast<float>(r.hi - r.zero));
-  const V whole = hn::Add(hn::NearestInt(hn::Min(hn::Max(value, lo), hi)), hn::Set(d, r.zero));
-  const V kept = hn::IfThenZeroElse(hn::RebindMask(d, hn::IsNaN(value)), whole);
-  const auto bytes = hn::TruncateTo(DByteOf32(), hn::BitCast(hn::RebindToUnsigned<D>(), kept));
-  if (count >= hn::Lanes(d)) {
-    hn::StoreU(bytes, DByteOf32(), to);
-  } else {
-    hn::StoreN(bytes, DByteOf32(), to, count);
+  const V zero = hn::Set(d, r.zero);
+  const V negative_centre = hn::Set(d, static_cast<int32_t>(0u - static_cast<uint32_t>(centre)));
+  const int32_t* HWY_RESTRICT base = r.base + column;
+  const int32_t* HWY_RESTRICT b_zeros = r.b_zeros == nullptr ? nullptr : r.b_zeros + column;
+  const float* HWY_RESTRICT scales = r.scales + column;
+  uint8_t* HWY_RESTRICT to = static_cast<uint8_t*>(r.c) + at;
+  for (size_t j = 0; j < count; j += lanes) {
+    V v = hn::Add(hn::LoadU(d, sums + j), hn::LoadU(d, base + j));
+    if (b_zeros != nullptr) v = hn::Add(v, hn::Mul(negative_centre, hn::LoadU(d, b_zeros + j)));
+    const auto value = hn::Mul(hn::ConvertTo(df, v), hn::LoadU(df, scales + j));
+    const V whole = hn::Add(hn::NearestInt(hn::Min(hn::Max(value, lo), hi)), zero);
+    const V kept = hn::IfThenZeroElse(hn::RebindMask(d, hn::IsNaN(value)), whole);  // NaN becomes 0
+    const auto low = hn::TruncateTo(bytes, hn::BitCast(hn::RebindToUnsigned<D>(), kept));
+    if (count - j >= lanes) {
+      hn::StoreU(low, bytes, to + j);
+    } else {
+      hn::StoreN(low, bytes, to + j, count - j);
+    }
   }
 }
 
@@ -330,21 +343,16 @@ void FinishRow(const ByteResult& r, size_t row, size_t column, size_t count, int
   const D d;
   const size_t lanes = hn::Lanes(d);
   const size_t at = row * r.stride + column;
+  if (r.kind == ByteResult::Kind::kByte) return FinishBytes(r, at, column, count, centre, sums);
   for (size_t j = 0; j < count; j += lanes) {
     V v = hn::Add(hn::LoadU(d, sums + j), hn::LoadU(d, r.base + column + j));
     if (r.b_zeros != nullptr) {
       v = hn::Sub(v, hn::Mul(hn::Set(d, centre), hn::LoadU(d, r.b_zeros + column + j)));
     }
-    switch (r.kind) {
-      case ByteResult::Kind::kByte:
-        StoreBytes(r, v, column + j, count - j, static_cast<uint8_t*>(r.c) + at + j);
-        break;
-      case ByteResult::Kind::kFloat32:
-        StoreFloats(r, v, column + j, count - j, static_cast<float*>(r.c) + at + j);
-        break;
-      case ByteResult::Kind::kInt32:
-        StoreSums(v, count - j, static_cast<int32_t*>(r.c) + at + j);
-        break;
+    if (r.kind == ByteResult::Kind::kFloat32) {
+      StoreFloats(r, v, column + j, count - j, static_cast<float*>(r.c) + at + j);
+    } else {
+      StoreSums(v, count - j, static_cast<int32_t*>(r.c) + at + j);
     }
   }
   if (r.kind != ByteResult::Kind::kFloat32 || !r.activation) return;

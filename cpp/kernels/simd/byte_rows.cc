@@ -52,7 +52,11 @@ HWY_INLINE V LoadUpTo(const float* from, size_t count) {
   return count >= hn::Lanes(d) ? hn::LoadU(d, from) : hn::LoadN(d, from, count);
 }
 
-void Quantize(const float* x, const ByteGrid& grid, size_t n, uint8_t* y) {
+// The grids are copied before the loops: for all the compiler knows, the bytes that are stored could be what they are
+// made of.
+
+void Quantize(const float* x, const ByteGrid& given, size_t n, uint8_t* y) {
+  const ByteGrid grid = given;
   for (size_t i = 0; i < n; i += hn::Lanes(D())) StoreByte(LoadUpTo(x + i, n - i), grid, n - i, y + i);
 }
 
@@ -64,8 +68,11 @@ void Dequantize(const uint8_t* x, const ByteGrid& grid, size_t n, float* y) {
   if (i < n) hn::StoreN(Real(x + i, n - i, grid), d, y + i, n - i);
 }
 
-void AddBytes(const uint8_t* a, const ByteGrid& a_grid, const uint8_t* b, const ByteGrid& b_grid, size_t n, uint8_t* y,
-              const ByteGrid& y_grid) {
+void AddBytes(const uint8_t* a, const ByteGrid& a_given, const uint8_t* b, const ByteGrid& b_given, size_t n,
+              uint8_t* y, const ByteGrid& y_given) {
+  const ByteGrid a_grid = a_given;
+  const ByteGrid b_grid = b_given;
+  const ByteGrid y_grid = y_given;
   for (size_t i = 0; i < n; i += hn::Lanes(D())) {
     StoreByte(hn::Add(Real(a + i, n - i, a_grid), Real(b + i, n - i, b_grid)), y_grid, n - i, y + i);
   }
