@@ -128,6 +128,26 @@ def used(name: str, body: str) -> bool:
     return any(f"{before}{name}{after}" in body for before in "( " for after in ",)")
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_convolutions_and_pools_of_bytes_keep_their_channels_last(dtype: Any) -> None:
+    body = (
+        "q = QuantizeLinear(x, s, z) "
+        "c = QLinearConv<pads = [1, 1, 1, 1]>(q, s, z, w, ws, wz, t, z) "
+        "m = MaxPool<kernel_shape = [3, 2], strides = [2, 1], pads = [1, 0, 1, 1]>(c) "
+        "d = QLinearConv(m, t, z, v, ws, wz, t, z) y = DequantizeLinear(d, t, z)"
+    )
+    tensors = {**weights(20, 6, 3, 3, axis=0), "s": np.float32(0.04), "t": np.float32(0.09)}
+    tensors |= {"z": dtype(12), "v": RNG.integers(-128, 128, (20, 20, 1, 1)).astype(np.int8)}
+    quantised = model(body, "2, 6, 9, 8", {k: v for k, v in tensors.items() if k != "b"})
+    x = {"x": RNG.standard_normal((2, 6, 9, 8)).astype(np.float32)}
+    expected = onnxforge.Session(quantised, tier="reference").run(x)["y"]
+    for tier in TIERS:
+        session = onnxforge.Session(quantised, tier=tier)
+        names = [node.op_type for node in session.profile(x, warmup=0).nodes]
+        assert names.count("Transpose") == 2
+        np.testing.assert_array_equal(session.run(x)["y"], expected)
+
+
 def test_what_is_not_covered_stays_as_it_is() -> None:
     body = IN + "e = DequantizeLinear<axis = 0>(w, ws, wz) r = MatMul(d, e) " + OUT
     tensors = {**GRIDS, **weights(32, 48, axis=0)}  # scales along the depth

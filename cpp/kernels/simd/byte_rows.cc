@@ -94,8 +94,24 @@ void Range(const float* x, size_t n, float* least, float* greatest) {
   *greatest = hn::ReduceMax(d, hi);
 }
 
+void MaxOf(const uint8_t* const* rows, size_t count, bool is_signed, size_t n, uint8_t* y) {
+  const hn::ScalableTag<uint8_t> d;
+  const size_t lanes = hn::Lanes(d);
+  // As unsigned numbers: those below 0 become the lower half.
+  const auto flip = hn::Set(d, static_cast<uint8_t>(is_signed ? 0x80 : 0));
+  for (size_t i = 0; i < n; i += lanes) {
+    const size_t rest = std::min(lanes, n - i);
+    auto best = hn::Zero(d);
+    for (size_t r = 0; r < count; ++r) {
+      const uint8_t* from = rows[r] + i;
+      best = hn::Max(best, hn::Xor(rest == lanes ? hn::LoadU(d, from) : hn::LoadN(d, from, rest), flip));
+    }
+    hn::StoreN(hn::Xor(best, flip), d, y + i, rest);
+  }
+}
+
 const ByteRowOps* Ops() {
-  static const ByteRowOps ops{Quantize, Dequantize, AddBytes, Range};
+  static const ByteRowOps ops{Quantize, Dequantize, AddBytes, Range, MaxOf};
   return &ops;
 }
 

@@ -23,6 +23,8 @@ struct ByteRowOps {
               const ByteGrid& y_grid);
   /// Widens [*least, *greatest] to what is in x, besides NaN.
   void (*range)(const float* x, size_t n, float* least, float* greatest);
+  /// y[i] = the greatest of rows[0][i] … rows[count - 1][i]; count ≥ 1.
+  void (*max_of)(const uint8_t* const* rows, size_t count, bool is_signed, size_t n, uint8_t* y);
 };
 
 /// The operations for a tier's target (0: the best one of this machine).

@@ -17,7 +17,7 @@ namespace onnxforge {
 ///   MatMul(A, B, bias?, residual?) alpha · A · B (transB: Bᵀ) + bias [N] + residual
 ///   Gemm(A, B, C?)                 as ONNX's
 ///   Affine(X, scale, shift)        X · scale[C] + shift[C]
-///   MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool, LRN   as ONNX's
+///   MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool, LRN   as ONNX's; MaxPool of int8 and uint8, too
 ///   FakeQuantize(X)                DequantizeLinear(QuantizeLinear(X)), as its activation
 ///
 /// On int8 or uint8 operands, each followed by its scale and zero point; what begins with QLinear is clipped to [least,
