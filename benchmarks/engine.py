@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from models import bert_mini, decoder_step, lstm, mobilenet_v2, resnet18, trees
+from models import bert_mini, decoder_step, lstm, mobilenet_v2, quantized, resnet18, trees
 
 import onnxforge
 
@@ -137,6 +137,17 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "mobilenet_v2_qdq": partial(built, partial(mobilenet_v2.build, quantized=True)),
     "lstm": partial(built, lstm.build),
     "trees": partial(built, trees.build),
+    "trees_1": partial(built, partial(trees.build, rows=1)),
+    "trees_16": partial(built, partial(trees.build, rows=16)),
+    "trees_1000": partial(built, partial(trees.build, rows=1000)),
+    "bert_mini_dynamic": partial(built, partial(quantized.dynamic, bert_mini.build)),
+    "decoder_dynamic": partial(built, partial(quantized.dynamic, decoder_step.build)),
+    "bert_mini_qdq": partial(built, partial(quantized.static, bert_mini.build)),
+    "resnet18_qdq": partial(built, partial(quantized.static, resnet18.build)),
+    "resnet18_qlinear": partial(built, partial(quantized.static, resnet18.build, operators=True)),
+    "mobilenet_v2_qlinear": partial(
+        built, partial(quantized.static, mobilenet_v2.build, operators=True)
+    ),
     "bvlc_alexnet": partial(light, "bvlc_alexnet"),
     "densenet121": partial(light, "densenet121"),
     "inception_v1": partial(light, "inception_v1"),

@@ -11,14 +11,14 @@ from .builder import Builder, Feeds
 if TYPE_CHECKING:
     import onnx
 
-TREES, DEPTH, FEATURES, ROWS = 100, 6, 30, 100
+TREES, DEPTH, FEATURES = 100, 6, 30
 INNER = 2**DEPTH - 1
 
 
-def build() -> tuple[onnx.ModelProto, Feeds]:
-    """Return the model and a table of 100 rows."""
+def build(rows: int = 100) -> tuple[onnx.ModelProto, Feeds]:
+    """Return the model and a table of so many rows."""
     b = Builder(name="trees", opset=15)
-    feeds: Feeds = {"features": b.random.standard_normal((ROWS, FEATURES)).astype(np.float32)}
+    feeds: Feeds = {"features": b.random.standard_normal((rows, FEATURES)).astype(np.float32)}
     inner = np.arange(INNER)
     leaves = 2**DEPTH
     nodes = INNER + leaves

@@ -20,5 +20,6 @@ bool SimplifyPow(ir::Graph& graph, const PassContext& context);
 bool SinkTransposes(ir::Graph& graph, const PassContext& context);
 bool UseChannelShuffle(ir::Graph& graph, const PassContext& context);
 bool UseChannelsLast(ir::Graph& graph, const PassContext& context);
+bool UseIntegerKernels(ir::Graph& graph, const PassContext& context);
 
 }  // namespace onnxforge::passes

@@ -35,6 +35,7 @@ const std::vector<Pass>& AllPasses() {
   static const std::vector<Pass> passes = {
       {"eliminate_dead", EliminateDead},
       {"eliminate_identity", EliminateIdentity},
+      {"use_integer_kernels", UseIntegerKernels},  // before the weights are multiplied out
       {"fold_constants", FoldConstants},
       {"merge_duplicates", MergeDuplicates},
       {"fuse_batch_norm_into_conv", FuseBatchNormIntoConv},

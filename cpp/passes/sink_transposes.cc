@@ -111,7 +111,8 @@ class Sinker {
   }
 
   bool IsElementwise(const ir::Node& node) const {
-    if (IsInternal(node, "FakeQuantize") || HasOneScale(node)) return true;
+    if (IsInternal(node, "FakeQuantize") || IsInternal(node, "QLinearAdd") || IsInternal(node, "Lookup")) return true;
+    if (HasOneScale(node)) return true;
     if (!node.domain.empty()) return false;
     if (IsOneOf(node, kElementwise)) return node.since_version >= 7 || node.inputs.size() == 1;
     if (IsOneOf(node, kUnary)) return true;
@@ -193,7 +194,9 @@ class Sinker {
   bool IsFloat(const ir::Node& node) const { return graph_.value(node.inputs[0]).type.dtype == DType::kFloat32; }
 
   void SinkPool(const ir::Node& node, size_t rank) {
-    if (!IsFloat(node)) return;
+    const DType dtype = graph_.value(node.inputs[0]).type.dtype;
+    const bool bytes = dtype == DType::kInt8 || dtype == DType::kUInt8;
+    if (!IsFloat(node) && !(bytes && Is(node, "MaxPool"))) return;
     if (node.outputs.size() > 1 && IsUsed(graph_, node.outputs[1])) return;
     ir::Node sunk = Reading(node);
     sunk.domain = kInternalDomain;

@@ -1,5 +1,5 @@
-// Before: x → Conv(W, b) → y, in one or two spatial dimensions of float32 with constant W.
-// After:  x → Transpose → Conv of the internal domain, which has the channels last → Transpose → y. Convolution,
+// Before: x → Conv(W, b) → y, in one or two spatial dimensions of float32 with constant W; or QLinearConv of bytes.
+// After:  x → Transpose → the same of the internal domain, which has the channels last → Transpose → y. Convolution,
 //         pooling and whatever works channel by channel then reads and writes whole vectors, whatever the image's size;
 //         sink_transposes makes the Transposes in between meet and cancel.
 
@@ -14,13 +14,35 @@
 namespace onnxforge::passes {
 namespace {
 
-bool Covers(const ir::Graph& graph, const ir::Node& node) {
-  if (!Is(node, "Conv") || node.outputs.size() != 1 || node.inputs.size() < 2) return false;
-  const Type& x = graph.value(node.inputs[0]).type;
-  const Tensor weights = ConstantInput(graph, node, 1);
-  if (!weights.defined() || weights.dtype() != DType::kFloat32 || x.dtype != DType::kFloat32) return false;
+/// Whether images and filters have one or two spatial dimensions, as far as is known.
+bool HaveRank(const Type& x, const Tensor& weights) {
   const size_t rank = weights.rank();
   return (rank == 3 || rank == 4) && weights.elements() != 0 && (RankOf(x) == rank || RankOf(x) == 0);
+}
+
+bool IsByte(DType dtype) { return dtype == DType::kInt8 || dtype == DType::kUInt8; }
+
+/// Scales and zero points that are known, one for each image and one or one per filter for the weights.
+bool HasConstantGrids(const ir::Graph& graph, const ir::Node& node, int64_t filters) {
+  for (const size_t i : {1, 2, 4, 5, 6, 7}) {
+    const Tensor parameter = ConstantInput(graph, node, i);
+    if (!parameter.defined() || parameter.rank() > 1) return false;
+    if (parameter.elements() != 1 && (i != 4 && i != 5)) return false;
+    if (parameter.elements() != 1 && parameter.elements() != filters) return false;
+  }
+  return IsByte(graph.value(node.inputs[7]).constant.dtype());
+}
+
+/// The filters of a convolution that is covered; undefined for anything else.
+Tensor FiltersOf(const ir::Graph& graph, const ir::Node& node) {
+  const bool bytes = Is(node, "QLinearConv");
+  if ((!bytes && !Is(node, "Conv")) || node.outputs.size() != 1 || node.inputs.size() < (bytes ? 8 : 2)) return {};
+  const Type& x = graph.value(node.inputs[0]).type;
+  const Tensor weights = ConstantInput(graph, node, bytes ? 3 : 1);
+  if (!weights.defined() || !HaveRank(x, weights)) return {};
+  if (!bytes) return weights.dtype() == DType::kFloat32 && x.dtype == DType::kFloat32 ? weights : Tensor();
+  const bool covered = IsByte(weights.dtype()) && IsByte(x.dtype) && HasConstantGrids(graph, node, weights.dim(0));
+  return covered ? weights : Tensor();
 }
 
 }  // namespace
@@ -30,8 +52,9 @@ bool UseChannelsLast(ir::Graph& graph, const PassContext& context) {
   ir::Patch patch(graph);
   for (ir::NodeId id : graph.order()) {
     const ir::Node& conv = graph.node(id);
-    if (!Covers(graph, conv)) continue;
-    const size_t rank = ConstantInput(graph, conv, 1).rank();
+    const Tensor filters = FiltersOf(graph, conv);
+    if (!filters.defined()) continue;
+    const size_t rank = filters.rank();
     const ir::ValueInfo& x = graph.value(conv.inputs[0]);
     const ir::ValueInfo& y = graph.value(conv.outputs[0]);
     ir::Node replacement = conv;

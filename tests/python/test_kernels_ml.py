@@ -218,6 +218,64 @@ def test_tree_classifier(transform: str, classes: int, sign: int) -> None:
     np.testing.assert_array_equal(found[0], labels)
 
 
+TREE_NODES = (
+    *("treeids", "nodeids", "featureids", "modes", "values", "truenodeids"),
+    *("falsenodeids", "missing_value_tracks_true"),
+)
+
+
+def grown(mode: str, missing: bool, trees: int) -> dict[str, Any]:
+    """Trees that grow as it comes, 9 deep at most, with thresholds that inputs have too."""
+    rng = np.random.default_rng(len(mode) + trees)
+    columns: dict[str, list[Any]] = {f"nodes_{name}": [] for name in TREE_NODES} | {
+        f"class_{name}": [] for name in ("treeids", "nodeids", "ids", "weights")
+    }
+
+    def add(**row: Any) -> None:
+        for name, value in row.items():
+            columns[name].append(value)
+
+    for tree in range(trees):
+        depths, node = [0], 0
+        while node < len(depths):
+            leaf = depths[node] == 9 or (node > 0 and rng.random() < 0.3)
+            children = (0, 0) if leaf else (len(depths), len(depths) + 1)
+            depths += [] if leaf else [depths[node] + 1] * 2
+            add(nodes_treeids=tree, nodes_nodeids=node, nodes_featureids=int(rng.integers(0, 4)))
+            add(nodes_modes="LEAF" if leaf else mode, nodes_values=float(rng.integers(-4, 5)) / 4)
+            add(nodes_truenodeids=children[1], nodes_falsenodeids=children[0])
+            add(nodes_missing_value_tracks_true=int(missing and rng.random() < 0.5))
+            if leaf:
+                add(class_treeids=tree, class_nodeids=node, class_ids=int(rng.integers(0, 3)))
+                add(class_weights=float(rng.standard_normal()))
+            node += 1
+    return {**columns, "classlabels_int64s": [0, 1, 2]}
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("mode", ["LEQ", "LT", "GTE", "GT", "EQ"])
+def test_trees_are_walked_alike_on_every_tier(mode: str, missing: bool) -> None:
+    attributes = grown(f"BRANCH_{mode}", missing, trees=21)
+    x = RNG.integers(-5, 6, (203, 4)).astype(np.float32) / 4
+    x[RNG.random(x.shape) < 0.1] = np.nan
+    x[RNG.random(x.shape) < 0.05] = -np.inf
+    for rows in (203, 64, 9, 8, 7, 1):
+        expected, actual = (
+            run_op(
+                "TreeEnsembleClassifier",
+                [x[:rows]],
+                attributes,
+                domain="ai.onnx.ml",
+                opset=3,
+                outputs=2,
+                tier=tier,
+            )
+            for tier in ("reference", "auto")
+        )
+        np.testing.assert_array_equal(actual[0], expected[0])
+        np.testing.assert_array_equal(actual[1], expected[1])
+
+
 def test_a_cyclic_tree_is_refused() -> None:
     attributes = stumps("target", [(0, 1, 0, 1.0)])
     attributes["nodes_modes"] = ["BRANCH_LEQ", "BRANCH_LEQ", "LEAF", "LEAF", "LEAF", "LEAF"]

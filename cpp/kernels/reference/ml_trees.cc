@@ -1,9 +1,12 @@
 // ai.onnx.ml: TreeEnsembleClassifier, TreeEnsembleRegressor and TreeEnsemble.
+#include "reference/ml_trees.h"
+
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "reference/compute.h"
@@ -14,30 +17,6 @@ namespace onnxforge::reference {
 namespace {
 
 constexpr const char* kMl = "ai.onnx.ml";
-
-enum class Branch { kLeq, kLt, kGte, kGt, kEq, kNeq, kMember, kLeaf };
-
-struct Vote {
-  int64_t target = 0;
-  double weight = 0;
-};
-
-struct TreeNode {
-  Branch branch = Branch::kLeaf;
-  int64_t feature = 0;
-  double threshold = 0;
-  bool missing_is_true = false;
-  int64_t if_true = -1;
-  int64_t if_false = -1;
-  std::vector<double> members;  // kMember, sorted
-  std::vector<Vote> votes;      // leaves
-};
-
-struct Forest {
-  std::vector<TreeNode> nodes;
-  std::vector<int64_t> roots;
-  int64_t features = 0;  // the least number of columns the input must have
-};
 
 bool Holds(const TreeNode& node, double x) {
   if (std::isnan(x) && node.missing_is_true) return true;
@@ -239,8 +218,6 @@ void RequireTargets(const Forest& forest, int64_t count) {
   }
 }
 
-enum class Aggregate { kAverage, kSum, kMin, kMax };
-
 Aggregate ReadAggregate(const NodeSpec& node) {
   const std::string name = node.attributes.String("aggregate_function", "SUM");
   if (name == "AVERAGE") return Aggregate::kAverage;
@@ -274,77 +251,63 @@ std::vector<double> Collect(const Forest& forest, Aggregate aggregate, const dou
   return scores;
 }
 
-struct Rows {
-  const double* data = nullptr;
-  int64_t count = 0;
-  int64_t width = 0;
-};
-
-Rows ReadRows(KernelContext& context, const Forest& forest) {
-  const Tensor& x = context.Input(0);
+/// [rows, features] of an input that has at least what the trees ask for.
+std::pair<int64_t, int64_t> Extents(const Tensor& x, int64_t features) {
   Require(x.rank() == 1 || x.rank() == 2, ErrorCode::kInvalidArgument, "the input must be [N, F], and has shape ",
           x.shape());
-  const Rows rows = {ReadAs<double>(context, x), x.rank() == 2 ? x.dim(0) : 1, x.dim(x.rank() - 1)};
-  Require(rows.width >= forest.features, ErrorCode::kInvalidArgument, "the input has ", rows.width,
-          " features and the trees ask for ", forest.features);
-  return rows;
+  const int64_t width = x.dim(x.rank() - 1);
+  Require(width >= features, ErrorCode::kInvalidArgument, "the input has ", width, " features and the trees ask for ",
+          features);
+  return {x.rank() == 2 ? x.dim(0) : 1, width};
 }
+
+class ReferenceScorer final : public ForestScorer {
+ public:
+  ReferenceScorer(const Forest& forest, Aggregate aggregate, int64_t targets)
+      : forest_(forest), aggregate_(aggregate), targets_(targets) {}
+
+  void Score(KernelContext& context, const Tensor& x, int64_t rows, int64_t width, double* scores) const override {
+    const double* data = ReadAs<double>(context, x);
+    for (int64_t r = 0; r < rows; ++r) {
+      const std::vector<double> found = Collect(forest_, aggregate_, data + r * width, targets_);
+      std::copy(found.begin(), found.end(), scores + r * targets_);
+    }
+  }
+
+ private:
+  Forest forest_;
+  Aggregate aggregate_;
+  int64_t targets_;
+};
+
+/// What the kernels ask for: the scores of an input.
+class Scores {
+ public:
+  Scores(const Forest& forest, Aggregate aggregate, int64_t targets, MakeScorer make)
+      : features_(forest.features), targets_(targets), scorer_(make(forest, aggregate, targets)) {}
+
+  /// [rows][targets], in scratch memory.
+  const double* Of(KernelContext& context, int64_t& rows) const {
+    const Tensor& x = context.Input(0);
+    const auto [count, width] = Extents(x, features_);
+    rows = count;
+    auto* scores = context.Scratch<double>(static_cast<size_t>(count * targets_));
+    scorer_->Score(context, x, count, width, scores);
+    return scores;
+  }
+
+ private:
+  int64_t features_;
+  int64_t targets_;
+  std::shared_ptr<const ForestScorer> scorer_;
+};
 
 void RequireBase(const std::vector<double>& base, int64_t targets) {
   Require(base.empty() || static_cast<int64_t>(base.size()) == targets, ErrorCode::kInvalidModel, base.size(),
           " base values for ", targets, " targets");
 }
 
-std::unique_ptr<Kernel> MakeTreeEnsembleRegressor(const NodeSpec& node) {
-  const int64_t targets = node.attributes.Int("n_targets", 1);
-  Forest forest = ReadForest(node, "target");
-  RequireTargets(forest, targets);
-  const std::vector<double> base = ReadReals(node, "base_values");
-  RequireBase(base, targets);
-  return MakeKernel([forest, base, targets, aggregate = ReadAggregate(node),
-                     transform = ReadPostTransform(node)](KernelContext& context) {
-    const Rows rows = ReadRows(context, forest);
-    float* y = context.Output(0, DType::kFloat32, {rows.count, targets}).data<float>();
-    for (int64_t r = 0; r < rows.count; ++r) {
-      const std::vector<double> scores = Collect(forest, aggregate, rows.data + r * rows.width, targets);
-      for (int64_t t = 0; t < targets; ++t) {
-        const auto i = static_cast<size_t>(t);
-        y[r * targets + t] = static_cast<float>(scores[i] + (base.empty() ? 0.0 : base[i]));
-      }
-      Transform(transform, y + r * targets, targets);
-    }
-  });
-}
-
-std::unique_ptr<Kernel> MakeTreeEnsemble(const NodeSpec& node) {
-  const int64_t targets = node.attributes.Int("n_targets", 1);
-  Forest forest = ReadForest5(node);
-  RequireTargets(forest, targets);
-  const int64_t aggregate = node.attributes.Int("aggregate_function", 1);
-  const int64_t transform = node.attributes.Int("post_transform", 0);
-  Require(aggregate >= 0 && aggregate <= 3 && transform >= 0 && transform <= 4, ErrorCode::kInvalidModel,
-          "aggregate_function is ", aggregate, " and post_transform ", transform);
-  return MakeKernel([forest, targets, aggregate = static_cast<Aggregate>(aggregate),
-                     transform = static_cast<PostTransform>(transform)](KernelContext& context) {
-    const Rows rows = ReadRows(context, forest);
-    const DType dtype = context.Input(0).dtype();
-    Tensor& y = context.Output(0, dtype, {rows.count, targets});
-    WideOutput<double> out(context, y);
-    for (int64_t r = 0; r < rows.count; ++r) {
-      const std::vector<double> scores = Collect(forest, aggregate, rows.data + r * rows.width, targets);
-      double* to = out.data() + r * targets;
-      std::copy(scores.begin(), scores.end(), to);
-      if (transform == PostTransform::kNone) continue;
-      std::vector<float> single(scores.begin(), scores.end());
-      Transform(transform, single.data(), targets);
-      std::copy(single.begin(), single.end(), to);
-    }
-    out.Store();
-  });
-}
-
 struct TreeClassifier {
-  Forest forest;
   ClassLabels labels;
   std::vector<double> base;
   PostTransform transform;
@@ -363,13 +326,63 @@ void ClassifyByOneScore(const TreeClassifier& c, double score, float* z, int64_t
   if (logistic || c.transform == PostTransform::kProbit) Transform(c.transform, z, 2);
 }
 
-std::unique_ptr<Kernel> MakeTreeEnsembleClassifier(const NodeSpec& node) {
-  TreeClassifier c = {ReadForest(node, "class"), ClassLabels(node, "classlabels_int64s"),
-                      ReadReals(node, "base_values"), ReadPostTransform(node)};
+}  // namespace
+
+std::unique_ptr<Kernel> MakeTreeEnsembleRegressor(const NodeSpec& node, MakeScorer make) {
+  const int64_t targets = node.attributes.Int("n_targets", 1);
+  const Forest forest = ReadForest(node, "target");
+  RequireTargets(forest, targets);
+  const std::vector<double> base = ReadReals(node, "base_values");
+  RequireBase(base, targets);
+  return MakeKernel([found = Scores(forest, ReadAggregate(node), targets, make), base, targets,
+                     transform = ReadPostTransform(node)](KernelContext& context) {
+    int64_t rows = 0;
+    const double* scores = found.Of(context, rows);
+    float* y = context.Output(0, DType::kFloat32, {rows, targets}).data<float>();
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t t = 0; t < targets; ++t) {
+        const double added = base.empty() ? 0.0 : base[static_cast<size_t>(t)];
+        y[r * targets + t] = static_cast<float>(scores[r * targets + t] + added);
+      }
+      Transform(transform, y + r * targets, targets);
+    }
+  });
+}
+
+std::unique_ptr<Kernel> MakeTreeEnsemble(const NodeSpec& node, MakeScorer make) {
+  const int64_t targets = node.attributes.Int("n_targets", 1);
+  const Forest forest = ReadForest5(node);
+  RequireTargets(forest, targets);
+  const int64_t aggregate = node.attributes.Int("aggregate_function", 1);
+  const int64_t transform = node.attributes.Int("post_transform", 0);
+  Require(aggregate >= 0 && aggregate <= 3 && transform >= 0 && transform <= 4, ErrorCode::kInvalidModel,
+          "aggregate_function is ", aggregate, " and post_transform ", transform);
+  return MakeKernel([found = Scores(forest, static_cast<Aggregate>(aggregate), targets, make), targets,
+                     transform = static_cast<PostTransform>(transform)](KernelContext& context) {
+    int64_t rows = 0;
+    const double* scores = found.Of(context, rows);
+    Tensor& y = context.Output(0, context.Input(0).dtype(), {rows, targets});
+    WideOutput<double> out(context, y);
+    for (int64_t r = 0; r < rows; ++r) {
+      const double* from = scores + r * targets;
+      double* to = out.data() + r * targets;
+      std::copy_n(from, targets, to);
+      if (transform == PostTransform::kNone) continue;
+      std::vector<float> single(from, from + targets);
+      Transform(transform, single.data(), targets);
+      std::copy(single.begin(), single.end(), to);
+    }
+    out.Store();
+  });
+}
+
+std::unique_ptr<Kernel> MakeTreeEnsembleClassifier(const NodeSpec& node, MakeScorer make) {
+  const Forest forest = ReadForest(node, "class");
+  TreeClassifier c = {ClassLabels(node, "classlabels_int64s"), ReadReals(node, "base_values"), ReadPostTransform(node)};
   const int64_t classes = c.labels.count();
-  RequireTargets(c.forest, classes);
+  RequireTargets(forest, classes);
   std::set<int64_t> voted;
-  for (const TreeNode& n : c.forest.nodes) {
+  for (const TreeNode& n : forest.nodes) {
     for (const Vote& vote : n.votes) {
       voted.insert(vote.target);
       c.all_positive = c.all_positive && vote.weight >= 0;
@@ -378,21 +391,20 @@ std::unique_ptr<Kernel> MakeTreeEnsembleClassifier(const NodeSpec& node) {
   c.one_score = classes == 2 && voted.size() == 1;
   if (c.one_score) c.voted_class = *voted.begin();
   if (!(c.one_score && c.base.size() == 1)) RequireBase(c.base, classes);
-  return MakeKernel([c, classes](KernelContext& context) {
-    const Rows rows = ReadRows(context, c.forest);
-    Tensor& y = c.labels.Output(context, rows.count);
-    float* z = context.Output(1, DType::kFloat32, {rows.count, classes}).data<float>();
-    for (int64_t r = 0; r < rows.count; ++r) {
-      const std::vector<double> scores = Collect(c.forest, Aggregate::kSum, rows.data + r * rows.width, classes);
+  return MakeKernel([found = Scores(forest, Aggregate::kSum, classes, make), c, classes](KernelContext& context) {
+    int64_t rows = 0;
+    const double* all = found.Of(context, rows);
+    Tensor& y = c.labels.Output(context, rows);
+    float* z = context.Output(1, DType::kFloat32, {rows, classes}).data<float>();
+    for (int64_t r = 0; r < rows; ++r) {
+      const double* scores = all + r * classes;
       float* to = z + r * classes;
       int64_t label = 0;
       if (c.one_score && c.base.size() < 2) {
-        ClassifyByOneScore(c, scores[static_cast<size_t>(c.voted_class)] + (c.base.empty() ? 0.0 : c.base[0]), to,
-                           label);
+        ClassifyByOneScore(c, scores[c.voted_class] + (c.base.empty() ? 0.0 : c.base[0]), to, label);
       } else {
         for (int64_t t = 0; t < classes; ++t) {
-          const auto i = static_cast<size_t>(t);
-          to[t] = static_cast<float>(scores[i] + (c.base.empty() ? 0.0 : c.base[i]));
+          to[t] = static_cast<float>(scores[t] + (c.base.empty() ? 0.0 : c.base[static_cast<size_t>(t)]));
         }
         label = std::max_element(to, to + classes) - to;
         Transform(c.transform, to, classes);
@@ -402,12 +414,16 @@ std::unique_ptr<Kernel> MakeTreeEnsembleClassifier(const NodeSpec& node) {
   });
 }
 
-}  // namespace
+std::unique_ptr<ForestScorer> MakeReferenceScorer(const Forest& forest, Aggregate aggregate, int64_t targets) {
+  return std::make_unique<ReferenceScorer>(forest, aggregate, targets);
+}
 
 void AddMlTrees(KernelTable& table) {
-  table.Add(kMl, "TreeEnsemble", {5}, &MakeTreeEnsemble);
-  table.Add(kMl, "TreeEnsembleClassifier", {1, 3, 5}, &MakeTreeEnsembleClassifier);
-  table.Add(kMl, "TreeEnsembleRegressor", {1, 3, 5}, &MakeTreeEnsembleRegressor);
+  table.Add(kMl, "TreeEnsemble", {5}, [](const NodeSpec& node) { return MakeTreeEnsemble(node, MakeReferenceScorer); });
+  table.Add(kMl, "TreeEnsembleClassifier", {1, 3, 5},
+            [](const NodeSpec& node) { return MakeTreeEnsembleClassifier(node, MakeReferenceScorer); });
+  table.Add(kMl, "TreeEnsembleRegressor", {1, 3, 5},
+            [](const NodeSpec& node) { return MakeTreeEnsembleRegressor(node, MakeReferenceScorer); });
 }
 
 }  // namespace onnxforge::reference

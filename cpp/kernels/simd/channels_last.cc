@@ -11,6 +11,7 @@
 
 #include "reference/broadcast.h"
 #include "reference/window.h"
+#include "simd/byte_rows.h"
 #include "simd/epilogue.h"
 #include "simd/list.h"
 #include "simd/rows.h"
@@ -60,20 +61,20 @@ void LinesOf(const reference::Window& w, int64_t row, std::vector<int64_t>& line
 }
 
 /// Calls `reduce(window, pixels, count, position, to)` for every position of the window, with the pixels it sees.
-template <typename F>
+template <typename T, typename F>
 void ForWindows(KernelContext& context, const reference::WindowAttributes& attributes, const F& reduce) {
   const Tensor x = context.Input(0);
   reference::Window window = attributes.Resolve(SpatialOf(x.shape()), {});
-  Tensor& y = context.Output(0, DType::kFloat32, ShapeOf(x.shape(), window.output));
+  Tensor& y = context.Output(0, x.dtype(), ShapeOf(x.shape(), window.output));
   if (y.elements() == 0) return;
   const int64_t channels = x.dim(x.rank() - 1);
   const size_t last = window.rank() - 1;
   const int64_t row = window.output[last];
   const int64_t rows = window.positions() / row;  // of one image
-  const float* from = x.data<float>();
-  float* to = y.data<float>();
+  const T* from = static_cast<const T*>(x.raw());
+  T* to = static_cast<T*>(y.raw());
   context.Threads().ParallelFor(x.dim(0) * rows, 1, [&](int64_t begin, int64_t end) {
-    std::vector<const float*> pixels(static_cast<size_t>(window.taps()));
+    std::vector<const T*> pixels(static_cast<size_t>(window.taps()));
     std::vector<int64_t> lines;  // where the lines of input that a row of output sees begin
     for (int64_t at = begin; at < end; ++at) {
       const int64_t image = at / rows;
@@ -82,7 +83,7 @@ void ForWindows(KernelContext& context, const reference::WindowAttributes& attri
         const Reach reach(window, last, ox);
         size_t seen = 0;
         for (int64_t line : lines) {
-          const float* pixel = from + (image * window.plane() + line + reach.first) * channels;
+          const T* pixel = from + (image * window.plane() + line + reach.first) * channels;
           for (int64_t k = 0; k < reach.count; ++k, pixel += reach.step * channels) pixels[seen++] = pixel;
         }
         reduce(window, pixels.data(), seen, at % rows * row + ox, to + (at * row + ox) * channels);
@@ -91,15 +92,30 @@ void ForWindows(KernelContext& context, const reference::WindowAttributes& attri
   });
 }
 
+std::unique_ptr<Kernel> MakeMaxPoolOfBytes(const NodeSpec& node) {
+  const bool is_signed = node.InputDType(0) == DType::kInt8;
+  return MakeKernel([attributes = reference::WindowAttributes(node), &ops = ByteRowOpsFor(node.target),
+                     is_signed](KernelContext& context) {
+    const auto channels = static_cast<size_t>(context.Input(0).dim(context.Input(0).rank() - 1));
+    ForWindows<uint8_t>(
+        context, attributes,
+        [&](const reference::Window&, const uint8_t* const* pixels, size_t count, int64_t, uint8_t* to) {
+          if (count != 0) return ops.max_of(pixels, count, is_signed, channels, to);
+          std::fill_n(to, channels, static_cast<uint8_t>(is_signed ? 0x80 : 0));
+        });
+  });
+}
+
 std::unique_ptr<Kernel> MakeMaxPool(const NodeSpec& node) {
+  if (node.InputDType(0) != DType::kFloat32) return MakeMaxPoolOfBytes(node);
   return MakeKernel(
       [attributes = reference::WindowAttributes(node), &ops = RowOpsFor(node.target)](KernelContext& context) {
         const auto channels = static_cast<size_t>(context.Input(0).dim(context.Input(0).rank() - 1));
-        ForWindows(context, attributes,
-                   [&](const reference::Window&, const float* const* pixels, size_t count, int64_t, float* to) {
-                     if (count != 0) return ops.max_of(pixels, count, channels, to);
-                     std::fill_n(to, channels, std::numeric_limits<float>::lowest());
-                   });
+        ForWindows<float>(context, attributes,
+                          [&](const reference::Window&, const float* const* pixels, size_t count, int64_t, float* to) {
+                            if (count != 0) return ops.max_of(pixels, count, channels, to);
+                            std::fill_n(to, channels, std::numeric_limits<float>::lowest());
+                          });
       });
 }
 
@@ -107,7 +123,7 @@ std::unique_ptr<Kernel> MakeAveragePool(const NodeSpec& node) {
   return MakeKernel([attributes = reference::WindowAttributes(node), &ops = RowOpsFor(node.target),
                      count_pad = node.attributes.Int("count_include_pad", 0) != 0](KernelContext& context) {
     const auto channels = static_cast<size_t>(context.Input(0).dim(context.Input(0).rank() - 1));
-    ForWindows(
+    ForWindows<float>(
         context, attributes,
         [&](const reference::Window& window, const float* const* pixels, size_t count, int64_t position, float* to) {
           const int64_t divisor = count_pad ? window.PaddedTaps(position) : static_cast<int64_t>(count);

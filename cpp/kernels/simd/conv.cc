@@ -16,6 +16,7 @@
 #include "reference/window.h"
 #include "simd/epilogue.h"
 #include "simd/gemm.h"
+#include "simd/geometry.h"
 #include "simd/list.h"
 #include "simd/tasks.h"
 #include "simd/transpose.h"
@@ -28,16 +29,6 @@ namespace {
 constexpr size_t kWinogradPositions = 128;
 // Below this depth of a tap, a padded copy of the image is cheaper than many short taps.
 constexpr size_t kShallow = 48;
-
-/// Extents of one convolution; one spatial dimension counts as two with a height of 1.
-struct Geometry {
-  size_t batch = 0, channels = 0, height = 0, width = 0;
-  size_t out_channels = 0, out_h = 0, out_w = 0;
-  size_t stride_h = 1, stride_w = 1, dilation_h = 1, dilation_w = 1;
-  size_t pad_top = 0, pad_left = 0, pad_right = 0;
-
-  size_t positions() const { return batch * out_h * out_w; }
-};
 
 /// The filters [M, C / group, spatial…] as the multiplication wants them.
 struct Filters {
@@ -129,31 +120,7 @@ class Convolver {
 
   /// `spatial`: the input's extents.
   Geometry Measure(const Filters& f, const Shape& x, size_t channels, Span<const int64_t> spatial) const {
-    const auto extent = [](int64_t v) { return static_cast<size_t>(v); };
-    Geometry g;
-    g.batch = extent(x[0]);
-    g.channels = channels;
-    g.height = spatial.size() == 2 ? extent(spatial[0]) : 1;
-    g.width = extent(spatial[spatial.size() - 1]);
-    Require(g.channels == f.groups * f.channels_per_group, ErrorCode::kInvalidArgument, "Conv with filters of shape ",
-            f.tensor.shape(), " in ", f.groups, " groups needs ", f.groups * f.channels_per_group, " channels, not ",
-            g.channels);
-    g.out_channels = f.groups * f.out_per_group;
-    const reference::Window window = window_.Resolve(spatial, reference::SpatialOf(f.tensor.shape()));
-    const size_t last = spatial.size() - 1;
-    g.stride_w = extent(window.strides[last]);
-    g.dilation_w = extent(window.dilations[last]);
-    g.pad_left = extent(window.pad_begin[last]);
-    g.pad_right = extent(window.pad_end[last]);
-    g.out_w = extent(window.output[last]);
-    g.out_h = 1;
-    if (spatial.size() == 2) {
-      g.stride_h = extent(window.strides[0]);
-      g.dilation_h = extent(window.dilations[0]);
-      g.pad_top = extent(window.pad_begin[0]);
-      g.out_h = extent(window.output[0]);
-    }
-    return g;
+    return MeasureConv(window_, f.tensor.shape(), f.groups, static_cast<size_t>(x[0]), channels, spatial);
   }
 
   void Run(const Filters& f, const Geometry& g, const float* x, const Epilogue& epilogue, float* out,
@@ -170,8 +137,8 @@ class Convolver {
     call.depth = f.channels_per_group;
     call.c_stride = g.out_channels;
     call.a = x;
-    WindowRows window = WindowOf(f, g);
-    if (IsMatrix(f, g)) {
+    WindowRows window = WindowOf(g);
+    if (IsMatrix(g)) {
       call.a_stride = g.channels;
     } else {
       if (MergesTaps(f, g)) MergeTaps(f, g, call, window, context);
@@ -197,29 +164,6 @@ class Convolver {
   static bool UsesWinograd(const Geometry& g) {
     return g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 && g.dilation_w == 1 &&
            g.batch * g.out_h * g.out_w >= kWinogradPositions;
-  }
-
-  /// Every output pixel is one input pixel times a matrix.
-  static bool IsMatrix(const Filters& f, const Geometry& g) {
-    return f.taps() == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_top == 0 && g.pad_left == 0 &&
-           g.out_h == g.height && g.out_w == g.width;
-  }
-
-  static WindowRows WindowOf(const Filters& f, const Geometry& g) {
-    WindowRows w;
-    w.height = g.height;
-    w.width = g.width;
-    w.pixel = g.channels;
-    w.out_h = g.out_h;
-    w.out_w = g.out_w;
-    w.kernel_w = f.kernel_w;
-    w.stride_h = g.stride_h;
-    w.stride_w = g.stride_w;
-    w.dilation_h = g.dilation_h;
-    w.dilation_w = g.dilation_w;
-    w.pad_top = g.pad_top;
-    w.pad_left = g.pad_left;
-    return w;
   }
 
   static const float* Zeros(size_t count, KernelContext& context) {
@@ -276,7 +220,7 @@ class Convolver {
                     KernelContext& context) const {
     DepthwiseCall call;
     call.input = x;
-    call.window = WindowOf(f, g);
+    call.window = WindowOf(g);
     call.window.zeros = Zeros(g.channels, context);
     call.channels = g.channels;
     call.taps = f.taps();
@@ -306,13 +250,6 @@ const float* BiasOf(const Filters& f, const KernelContext& context) {
   return bias->data<float>();
 }
 
-/// Fails where the sizes could not even be counted, so that they can be multiplied without a check.
-void CheckSizes(const Geometry& g) {
-  const auto extent = [](size_t v) { return static_cast<int64_t>(v); };
-  (void)Shape{extent(g.batch), extent(g.channels), extent(g.height), extent(g.pad_left + g.width + g.pad_right), 64}
-      .elements();
-}
-
 /// ONNX's own operator: the images are turned on the way in and on the way out.
 class Conv final : public Kernel {
  public:
@@ -335,9 +272,10 @@ class Conv final : public Kernel {
     CheckSizes(g);
     auto* turned_x = context.Scratch<float>(static_cast<size_t>(x.elements()));
     auto* turned_y = context.Scratch<float>(static_cast<size_t>(out.elements()));
-    TransposeMatrices(x.raw(), g.batch, g.channels, g.height * g.width, turned_x, context.Threads());
+    TransposeMatrices(x.raw(), sizeof(float), g.batch, g.channels, g.height * g.width, turned_x, context.Threads());
     convolver_.Run(filters, g, turned_x, epilogue, turned_y, context);
-    TransposeMatrices(turned_y, g.batch, g.out_h * g.out_w, g.out_channels, out.raw(), context.Threads());
+    TransposeMatrices(turned_y, sizeof(float), g.batch, g.out_h * g.out_w, g.out_channels, out.raw(),
+                      context.Threads());
   }
 
  private:

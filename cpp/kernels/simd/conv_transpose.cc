@@ -57,11 +57,11 @@ class ConvTranspose final : public Kernel {
     float* parts = context.Scratch<float>(pixels * taps_ * out_channels_);
     float* sums = context.Scratch<float>(positions * out_channels_);
     for (int64_t image = 0; image < x.dim(0); ++image) {
-      TransposeMatrices(x.data<float>() + static_cast<size_t>(image) * channels_ * pixels, 1, channels_, pixels, turned,
-                        context.Threads());
+      TransposeMatrices(x.data<float>() + static_cast<size_t>(image) * channels_ * pixels, sizeof(float), 1, channels_,
+                        pixels, turned, context.Threads());
       Multiply(turned, pixels, parts, context.Threads());
       AddUp(h, w, parts, bias == nullptr ? nullptr : bias->data<float>(), sums, context.Threads());
-      TransposeMatrices(sums, 1, positions, out_channels_,
+      TransposeMatrices(sums, sizeof(float), 1, positions, out_channels_,
                         y.data<float>() + static_cast<size_t>(image) * out_channels_ * positions, context.Threads());
     }
   }

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "simd/row_pointers.h"
+
 // clang-format off: the order matters
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/gemm.cc"
@@ -301,57 +303,11 @@ void MultiplyOneRow(const GemmCall& call, size_t row, size_t panel_begin, size_t
   }
 }
 
-/// Where the taps of a block of rows begin.
-class RowPointers {
- public:
-  RowPointers(const GemmCall& call, size_t row, size_t count) : call_(call), count_(count) {
-    if (call.window == nullptr) {
-      for (size_t i = 0; i < count; ++i) image_[i] = call.a + (row + i) * call.a_stride;
-      return;
-    }
-    const WindowRows& w = *call.window;
-    size_t x = row % w.out_w;
-    size_t y = row / w.out_w % w.out_h;
-    size_t n = row / w.out_w / w.out_h;
-    for (size_t i = 0; i < count; ++i) {
-      image_[i] = call.a + n * w.height * w.width * w.pixel;
-      y_[i] = static_cast<ptrdiff_t>(y * w.stride_h) - static_cast<ptrdiff_t>(w.pad_top);
-      x_[i] = static_cast<ptrdiff_t>(x * w.stride_w) - static_cast<ptrdiff_t>(w.pad_left);
-      if (++x == w.out_w) {
-        x = 0;
-        if (++y == w.out_h) {
-          y = 0;
-          ++n;
-        }
-      }
-    }
-  }
-
-  /// The pointers of a pass as [taps][kMr].
-  void Fill(const Pass& pass, const float** to) const {
-    for (size_t t = 0; t < pass.taps; ++t, to += kMr) {
-      for (size_t i = 0; i < count_; ++i) to[i] = At(pass.tap + t, i) + pass.begin;
-    }
-  }
-
- private:
-  HWY_INLINE const float* At(size_t tap, size_t i) const {
-    if (call_.window == nullptr) return image_[i];
-    const WindowRows& w = *call_.window;
-    const ptrdiff_t y = y_[i] + static_cast<ptrdiff_t>(tap / w.kernel_w * w.dilation_h);
-    const ptrdiff_t x = x_[i] + static_cast<ptrdiff_t>(tap % w.kernel_w * w.dilation_w);
-    const auto height = static_cast<ptrdiff_t>(w.height);
-    const auto width = static_cast<ptrdiff_t>(w.width);
-    if (y < 0 || y >= height || x < 0 || x >= width) return w.zeros;
-    return image_[i] + (y * width + x) * static_cast<ptrdiff_t>(w.pixel);
-  }
-
-  const GemmCall& call_;
-  size_t count_;
-  const float* image_[kMr];
-  ptrdiff_t y_[kMr];
-  ptrdiff_t x_[kMr];
-};
+/// Where the rows of a block begin.
+RowPointers<float, kMr> PointersOf(const GemmCall& call, size_t row, size_t count) {
+  const float* zeros = call.window == nullptr ? nullptr : call.window->zeros;
+  return {call.a, call.a_stride, call.window, zeros, row, count};
+}
 
 /// Whether rows lie so far apart that those of a block fall into the same few sets of the first-level cache.
 bool RowsCollide(const GemmCall& call) {
@@ -384,7 +340,7 @@ void RunPass(const GemmCall& call, const Pass& pass, const RowBlocks& blocks, si
   for (size_t block = 0; block < blocks.count; ++block) {
     const size_t row = row_begin + blocks.begin(block);
     const size_t rows = blocks.size(block);
-    RowPointers(call, row, rows).Fill(pass, pointers);
+    PointersOf(call, row, rows).Fill(pass.tap, pass.taps, pass.begin, pointers);
     if (gather) Gather(pass, rows, gathered, pointers);
     for (size_t p = panel_begin; p < panel_end; ++p) {
       const GemmStore store(call, row, p * nr, last);
@@ -481,10 +437,10 @@ void DepthwiseRows(const DepthwiseCall& call, const GemmCall& rows_of, size_t ro
   const float* residual = e.residual_last ? nullptr : e.residual;
   const float* pointers[kTaps * kMr];
   float* HWY_RESTRICT output = call.output + row * call.channels;
-  const RowPointers row_pointers(rows_of, row, kPositions);
+  const RowPointers<float, kMr> row_pointers = PointersOf(rows_of, row, kPositions);
   for (size_t tap = 0; tap < call.taps; tap += kTaps) {
     const size_t taps = std::min(kTaps, call.taps - tap);
-    row_pointers.Fill(Pass{tap, taps, 0, call.channels}, pointers);
+    row_pointers.Fill(tap, taps, 0, pointers);
     const bool last = tap + taps == call.taps;
     for (size_t c = 0; c < call.channels; c += lanes) {
       const size_t count = std::min(lanes, call.channels - c);

@@ -7,16 +7,20 @@ namespace onnxforge::simd {
 // One line per operator file, in alphabetical order.
 #define ONNXFORGE_SIMD_FILES(X) \
   X(BinaryMath)                 \
+  X(ByteConv)                   \
+  X(ByteMatMul)                 \
   X(ChannelsLast)               \
   X(Concat)                     \
   X(Conv)                       \
   X(ConvTranspose)              \
   X(MatMul)                     \
   X(Normalization)              \
+  X(Quantize)                   \
   X(Recurrent)                  \
   X(Reduce)                     \
   X(Softmax)                    \
   X(Transpose)                  \
+  X(Trees)                      \
   X(UnaryMath)
 
 #define ONNXFORGE_DECLARE(Name) void Add##Name(KernelTable& table);

@@ -13,8 +13,8 @@ namespace onnxforge::simd {
 inline constexpr double kMinTaskWork = 100e3;
 
 /// Cuts `count` equal multiplications into tasks of rows × panels and runs them. `at(i)` describes multiplication i.
-template <typename At>
-void RunGemms(const GemmOps& ops, size_t count, size_t m, size_t n, size_t k, ThreadPool& threads, const At& at) {
+template <typename Ops, typename At>
+void RunGemms(const Ops& ops, size_t count, size_t m, size_t n, size_t k, ThreadPool& threads, const At& at) {
   const size_t panels = CeilDiv(n, ops.nr);
   if (count * m * panels == 0) return;
   const size_t wanted = threads.size() == 1 ? 1 : CeilDiv(static_cast<size_t>(threads.size()) * 4, count);

@@ -1,5 +1,5 @@
-// Transpose of elements of four bytes where, after axes that stay together are merged, it swaps two neighbours: images
-// between channels first and last, the matrices and heads of attention.
+// Transpose of elements of four bytes and of one where, after axes that stay together are merged, it swaps two
+// neighbours: images between channels first and last, the matrices and heads of attention.
 
 #include "simd/transpose.h"
 
@@ -25,15 +25,16 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Four by four elements go through registers of 128 bits, which every target has.
-constexpr size_t kSide = 4;
+// As many rows and columns go through registers of 128 bits, which every target has, as one of them has elements.
+template <typename T>
+constexpr size_t kSide = 16 / sizeof(T);
 // A tile's rows and columns together stay in the first-level cache.
 constexpr size_t kTile = 32;
 // Elements that are worth another thread.
 constexpr size_t kGrain = 32768;
 
-void TransposeFourByFour(const uint32_t* HWY_RESTRICT from, size_t from_stride, uint32_t* HWY_RESTRICT to,
-                         size_t to_stride) {
+void TransposeSquare(const uint32_t* HWY_RESTRICT from, size_t from_stride, uint32_t* HWY_RESTRICT to,
+                     size_t to_stride) {
   const hn::Full128<uint32_t> d;
   const hn::Full128<uint64_t> wide;
   const auto r0 = hn::LoadU(d, from);
@@ -50,19 +51,39 @@ void TransposeFourByFour(const uint32_t* HWY_RESTRICT from, size_t from_stride, 
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(wide, high01, high23)), d, to + 3 * to_stride);
 }
 
-/// Whatever type the four bytes are of.
-void CopyOne(const uint32_t* from, uint32_t* to) { std::memcpy(to, from, sizeof *to); }
+/// Rows i and i + 8 interleaved become rows 2i and 2i + 1; after four times all bits of the row's and the column's
+/// number have changed places.
+void TransposeSquare(const uint8_t* HWY_RESTRICT from, size_t from_stride, uint8_t* HWY_RESTRICT to, size_t to_stride) {
+  const hn::Full128<uint8_t> d;
+  hn::Vec<decltype(d)> rows[16];
+  hn::Vec<decltype(d)> next[16];
+  for (size_t i = 0; i < 16; ++i) rows[i] = hn::LoadU(d, from + i * from_stride);
+  for (int round = 0; round < 4; ++round) {
+    for (size_t i = 0; i < 8; ++i) {
+      next[2 * i] = hn::InterleaveLower(d, rows[i], rows[i + 8]);
+      next[2 * i + 1] = hn::InterleaveUpper(d, rows[i], rows[i + 8]);
+    }
+    std::copy_n(next, 16, rows);
+  }
+  for (size_t i = 0; i < 16; ++i) hn::StoreU(rows[i], d, to + i * to_stride);
+}
 
-void TransposeTile(const uint32_t* from, size_t from_stride, size_t rows, size_t columns, uint32_t* to,
-                   size_t to_stride) {
+/// Whatever type the bytes are of.
+template <typename T>
+void CopyOne(const T* from, T* to) {
+  std::memcpy(to, from, sizeof *to);
+}
+
+template <typename T>
+void TransposeTile(const T* from, size_t from_stride, size_t rows, size_t columns, T* to, size_t to_stride) {
   size_t i = 0;
-  for (; i + kSide <= rows; i += kSide) {
+  for (; i + kSide<T> <= rows; i += kSide<T>) {
     size_t j = 0;
-    for (; j + kSide <= columns; j += kSide) {
-      TransposeFourByFour(from + i * from_stride + j, from_stride, to + j * to_stride + i, to_stride);
+    for (; j + kSide<T> <= columns; j += kSide<T>) {
+      TransposeSquare(from + i * from_stride + j, from_stride, to + j * to_stride + i, to_stride);
     }
     for (; j < columns; ++j) {
-      for (size_t r = 0; r < kSide; ++r) CopyOne(from + (i + r) * from_stride + j, to + j * to_stride + i + r);
+      for (size_t r = 0; r < kSide<T>; ++r) CopyOne(from + (i + r) * from_stride + j, to + j * to_stride + i + r);
     }
   }
   for (; i < rows; ++i) {
@@ -107,6 +128,23 @@ struct Merged {
   }
 };
 
+template <typename T>
+void TransposeAll(const T* from, size_t batch, size_t rows, size_t columns, T* to, ThreadPool& threads) {
+  const size_t strips = (columns + kTile - 1) / kTile;
+  const auto grain = static_cast<int64_t>(std::max<size_t>(1, kGrain / (1 + rows * kTile)));
+  threads.ParallelFor(static_cast<int64_t>(batch * strips), grain, [&](int64_t begin, int64_t end) {
+    for (auto at = static_cast<size_t>(begin); at < static_cast<size_t>(end); ++at) {
+      const size_t column = at % strips * kTile;
+      const T* source = from + at / strips * rows * columns + column;
+      T* target = to + (at / strips * columns + column) * rows;
+      for (size_t row = 0; row < rows; row += kTile) {
+        TransposeTile(source + row * columns, columns, std::min(kTile, rows - row), std::min(kTile, columns - column),
+                      target + row, rows);
+      }
+    }
+  });
+}
+
 /// to[b, j, i, :] = from[b, i, j, :], each of `bytes` bytes.
 void SwapRows(const char* from, size_t batch, size_t rows, size_t columns, size_t bytes, char* to,
               ThreadPool& threads) {
@@ -129,7 +167,8 @@ class Transpose final : public Kernel {
 
   void Run(KernelContext& context) const override {
     const Tensor& x = context.Input(0);
-    if (ElementSize(x.dtype()) != 4 || x.dtype() == DType::kString || x.elements() == 0) return other_->Run(context);
+    const size_t bytes = ElementSize(x.dtype());
+    if ((bytes != 4 && bytes != 1) || x.dtype() == DType::kString || x.elements() == 0) return other_->Run(context);
     std::vector<size_t> order;
     for (size_t i = x.rank(); i-- > 0 && !given_;) order.push_back(i);
     if (given_) order = reference::NormalizeAxes(perm_, x.rank());
@@ -157,10 +196,11 @@ class Transpose final : public Kernel {
     const size_t batch = leading ? m.extents[0] : 1;
     const size_t rows = m.extents[first];
     const size_t columns = m.extents[first + 1];
+    const size_t bytes = ElementSize(x.dtype());
     if (rest == 2) {
-      TransposeMatrices(x.raw(), batch, rows, columns, y.raw(), context.Threads());
+      TransposeMatrices(x.raw(), bytes, batch, rows, columns, y.raw(), context.Threads());
     } else {
-      SwapRows(static_cast<const char*>(x.raw()), batch, rows, columns, m.extents[first + 2] * 4,
+      SwapRows(static_cast<const char*>(x.raw()), batch, rows, columns, m.extents[first + 2] * bytes,
                static_cast<char*>(y.raw()), context.Threads());
     }
   }
@@ -177,20 +217,13 @@ std::unique_ptr<Kernel> MakeTranspose(const NodeSpec& node) {
 
 }  // namespace
 
-void TransposeMatrices(const void* from, size_t batch, size_t rows, size_t columns, void* to, ThreadPool& threads) {
-  const size_t strips = (columns + kTile - 1) / kTile;
-  const auto grain = static_cast<int64_t>(std::max<size_t>(1, kGrain / (1 + rows * kTile)));
-  threads.ParallelFor(static_cast<int64_t>(batch * strips), grain, [&](int64_t begin, int64_t end) {
-    for (auto at = static_cast<size_t>(begin); at < static_cast<size_t>(end); ++at) {
-      const size_t column = at % strips * kTile;
-      const uint32_t* source = static_cast<const uint32_t*>(from) + at / strips * rows * columns + column;
-      uint32_t* target = static_cast<uint32_t*>(to) + (at / strips * columns + column) * rows;
-      for (size_t row = 0; row < rows; row += kTile) {
-        TransposeTile(source + row * columns, columns, std::min(kTile, rows - row), std::min(kTile, columns - column),
-                      target + row, rows);
-      }
-    }
-  });
+void TransposeMatrices(const void* from, size_t bytes, size_t batch, size_t rows, size_t columns, void* to,
+                       ThreadPool& threads) {
+  if (bytes == 1) {
+    TransposeAll(static_cast<const uint8_t*>(from), batch, rows, columns, static_cast<uint8_t*>(to), threads);
+  } else {
+    TransposeAll(static_cast<const uint32_t*>(from), batch, rows, columns, static_cast<uint32_t*>(to), threads);
+  }
 }
 
 void AddTranspose(KernelTable& table) { table.Add("", "Transpose", {1, 13, 21, 23, 24, 25}, MakeTranspose); }

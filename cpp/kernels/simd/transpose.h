@@ -6,7 +6,9 @@
 
 namespace onnxforge::simd {
 
-/// to[batch, columns, rows] = from[batch, rows, columns] with its last two axes swapped, for elements of four bytes.
-void TransposeMatrices(const void* from, size_t batch, size_t rows, size_t columns, void* to, ThreadPool& threads);
+/// to[batch, columns, rows] = from[batch, rows, columns] with its last two axes swapped, for elements of `bytes` bytes:
+/// 4 or 1.
+void TransposeMatrices(const void* from, size_t bytes, size_t batch, size_t rows, size_t columns, void* to,
+                       ThreadPool& threads);
 
 }  // namespace onnxforge::simd

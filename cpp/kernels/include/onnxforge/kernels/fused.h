@@ -17,8 +17,17 @@ namespace onnxforge {
 ///   MatMul(A, B, bias?, residual?) alpha · A · B (transB: Bᵀ) + bias [N] + residual
 ///   Gemm(A, B, C?)                 as ONNX's
 ///   Affine(X, scale, shift)        X · scale[C] + shift[C]
-///   MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool, LRN   as ONNX's
+///   MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool, LRN   as ONNX's; MaxPool of int8 and uint8, too
 ///   FakeQuantize(X)                DequantizeLinear(QuantizeLinear(X)), as its activation
+///
+/// On int8 or uint8 operands, each followed by its scale and zero point; what begins with QLinear is clipped to [least,
+/// most], numbers of Y's type:
+///
+///   QLinearConv(X, W, Y, bias?)           as ONNX's
+///   QLinearMatMul(A, B, Y, bias?)         transB: Bᵀ; bias [N] of int32. Of Y there are the scale and zero point only
+///   QLinearAdd(A, B, Y)                   of one shape
+///   MatMulIntegerToFloat(A, B, bias?)     the float32 product + bias [N], clipped to [lo, hi], then `activation`
+///   Lookup(X)                             table[X], the attribute `table` having 256 bytes
 ///
 /// The first four go on with the attributes: clip to [lo, hi], then `activation`, the name of an Activation below, with
 /// the parameters activation_alpha and activation_beta, then · post_scale + post_shift; with residual_last = 1 the

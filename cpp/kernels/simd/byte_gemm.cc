@@ -1,0 +1,598 @@
+// Products of matrices of bytes, with exact sums. A 32-bit word holds four bytes of a row of A, or of a column of B,
+// where the processor adds up four products at once (VNNI, the dot products of ARM), and two int16 everywhere else: the
+// products of pairs of bytes that x86 has had for longer saturate.
+
+#include "simd/byte_gemm.h"
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "simd/processor.h"
+#include "simd/row_pointers.h"
+
+// clang-format off: the order matters
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "simd/byte_gemm.cc"
+#include "simd/disabled_targets.h"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "simd/dispatch.h"
+// clang-format on
+
+HWY_BEFORE_NAMESPACE();
+namespace onnxforge::simd {
+namespace HWY_NAMESPACE {
+namespace {  // the same names stand for other things in other files
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::ScalableTag<int32_t>;
+using V = hn::Vec<D>;
+using DF = hn::ScalableTag<float>;
+using D16 = hn::Repartition<int16_t, D>;
+using DByte = hn::Repartition<uint8_t, D>;
+using DByteOf16 = hn::Rebind<uint8_t, D16>;
+using DByteOf32 = hn::Rebind<uint8_t, D>;
+
+// As for float32: kMr rows by two vectors of sums.
+#if (HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3) || HWY_ARCH_ARM_V7 || HWY_ARCH_WASM
+constexpr size_t kMr = 6;
+#else
+constexpr size_t kMr = 12;
+#endif
+
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+#define ONNXFORGE_QUADS 1
+#define ONNXFORGE_QUADS_ALWAYS 0
+#elif HWY_TARGET == HWY_NEON_BF16 || HWY_TARGET_IS_SVE
+#define ONNXFORGE_QUADS 1
+#define ONNXFORGE_QUADS_ALWAYS 1
+#else
+#define ONNXFORGE_QUADS 0
+#define ONNXFORGE_QUADS_ALWAYS 0
+#endif
+
+size_t Nr() { return 2 * hn::Lanes(D()); }
+
+constexpr size_t kVectorWords = hn::MaxLanes(D());
+// Words of a row of A that are gathered at a time: kMr rows stay in the first-level cache.
+constexpr size_t kPassWords = 512;
+// From row to row of what is gathered; whole vectors may be stored at the end of a row.
+constexpr size_t kRowWords = kPassWords + kVectorWords;
+// Bytes of packed B that stay in the second-level cache while the rows of A go by.
+constexpr size_t kPanelBytes = 512 * 1024;
+// Columns of sums that are kept at a time.
+constexpr size_t kSumColumns = 4 * kVectorWords > 256 ? 4 * kVectorWords : 256;
+
+#if !ONNXFORGE_QUADS_ALWAYS
+/// Two products of int16 to a sum.
+struct Pairs {
+  using T = int16_t;
+  static constexpr size_t kGroup = 2;
+  static constexpr bool kSignedA = false;
+
+  static HWY_INLINE V MulAdd(V a, V b, V sum) {
+    return hn::Add(sum, hn::WidenMulPairwiseAdd(D(), hn::BitCast(D16(), a), hn::BitCast(D16(), b)));
+  }
+  static V Ones() { return hn::Set(D(), 0x00010001); }
+
+  /// Copies and widens; may store whole vectors.
+  static HWY_INLINE void Copy(const uint8_t* HWY_RESTRICT from, size_t count, uint8_t flip, T* HWY_RESTRICT to) {
+    const DByteOf16 d;
+    const size_t lanes = hn::Lanes(d);
+    const auto bits = hn::Set(d, flip);
+    size_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+      hn::StoreU(hn::PromoteTo(D16(), hn::Xor(hn::LoadU(d, from + i), bits)), D16(), to + i);
+    }
+    if (i == count) return;
+    hn::StoreU(hn::PromoteTo(D16(), hn::Xor(hn::LoadN(d, from + i, count - i), bits)), D16(), to + i);
+  }
+};
+#endif
+
+#if ONNXFORGE_QUADS
+/// Four products of bytes to a sum.
+struct Quads {
+  using T = uint8_t;
+  static constexpr size_t kGroup = 4;
+  static constexpr bool kSignedA = !HWY_ARCH_X86;
+
+  static HWY_INLINE V MulAdd(V a, V b, V sum) {
+#if HWY_ARCH_X86 && HWY_COMPILER_MSVC
+    return V{_mm512_dpbusd_epi32(sum.raw, a.raw, b.raw)};
+#elif HWY_ARCH_X86
+    // By its name, because Highway has it in a target only that asks for much more than it.
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+    return sum;
+#else
+    const hn::Repartition<int8_t, D> d;
+    return hn::SumOfMulQuadAccumulate(D(), hn::BitCast(d, a), hn::BitCast(d, b), sum);
+#endif
+  }
+  static V Ones() { return hn::Set(D(), 0x01010101); }
+
+  static HWY_INLINE void Copy(const uint8_t* HWY_RESTRICT from, size_t count, uint8_t flip, T* HWY_RESTRICT to) {
+    const DByte d;
+    const size_t lanes = hn::Lanes(d);
+    const auto bits = hn::Set(d, flip);
+    size_t i = 0;
+    for (; i + lanes <= count; i += lanes) hn::StoreU(hn::Xor(hn::LoadU(d, from + i), bits), d, to + i);
+    if (i < count) hn::StoreU(hn::Xor(hn::LoadN(d, from + i, count - i), bits), d, to + i);
+  }
+};
+#endif
+
+// Sizeless vector types (SVE, RVV) cannot stand in arrays, so the sums are variables and the rows are written out.
+#define ONNXFORGE_ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+
+/// sums[row][column] (= or +=) A · B for one panel of one vector or two. a: rows kRowWords apart.
+template <class Math, size_t kRowCount, bool kWide>
+HWY_INLINE void Multiply(const int32_t* HWY_RESTRICT a, size_t words, const int32_t* HWY_RESTRICT b, bool first,
+                         int32_t* HWY_RESTRICT sums) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  const size_t nr = 2 * lanes;
+#define ONNXFORGE_START(i)                                                         \
+  V c##i##l = hn::Zero(d), c##i##r = hn::Zero(d);                                  \
+  if constexpr (kRowCount > i) {                                                   \
+    if (!first) {                                                                  \
+      c##i##l = hn::LoadU(d, sums + i * kSumColumns);                              \
+      if constexpr (kWide) c##i##r = hn::LoadU(d, sums + i * kSumColumns + lanes); \
+    }                                                                              \
+  }
+  ONNXFORGE_ROWS(ONNXFORGE_START)
+#undef ONNXFORGE_START
+  for (size_t w = 0; w < words; ++w, b += nr) {
+    const V b0 = hn::Load(d, b);
+    const V b1 = kWide ? hn::Load(d, b + lanes) : b0;
+#define ONNXFORGE_STEP(i)                                        \
+  if constexpr (kRowCount > i) {                                 \
+    const V x = hn::Set(d, a[i * kRowWords + w]);                \
+    c##i##l = Math::MulAdd(x, b0, c##i##l);                      \
+    if constexpr (kWide) c##i##r = Math::MulAdd(x, b1, c##i##r); \
+  }
+    ONNXFORGE_ROWS(ONNXFORGE_STEP)
+#undef ONNXFORGE_STEP
+  }
+#define ONNXFORGE_FINISH(i)                                                      \
+  if constexpr (kRowCount > i) {                                                 \
+    hn::StoreU(c##i##l, d, sums + i * kSumColumns);                              \
+    if constexpr (kWide) hn::StoreU(c##i##r, d, sums + i * kSumColumns + lanes); \
+  }
+  ONNXFORGE_ROWS(ONNXFORGE_FINISH)
+#undef ONNXFORGE_FINISH
+}
+
+/// One row times four panels: as many sums in flight as the unit needs, which one row and one panel are not.
+template <class Math>
+void MultiplyOneRow(const int32_t* HWY_RESTRICT a, size_t words, const int32_t* HWY_RESTRICT b, size_t panel_words,
+                    bool first, int32_t* HWY_RESTRICT sums) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+#define ONNXFORGE_SUMS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define ONNXFORGE_START(i) V s##i = first ? hn::Zero(d) : hn::LoadU(d, sums + i * lanes);
+  ONNXFORGE_SUMS(ONNXFORGE_START)
+#undef ONNXFORGE_START
+  for (size_t w = 0; w < words; ++w, b += 2 * lanes) {
+    const V x = hn::Set(d, a[w]);
+#define ONNXFORGE_STEP(i) s##i = Math::MulAdd(x, hn::Load(d, b + i / 2 * panel_words + i % 2 * lanes), s##i);
+    ONNXFORGE_SUMS(ONNXFORGE_STEP)
+#undef ONNXFORGE_STEP
+  }
+#define ONNXFORGE_FINISH(i) hn::StoreU(s##i, d, sums + i * lanes);
+  ONNXFORGE_SUMS(ONNXFORGE_FINISH)
+#undef ONNXFORGE_FINISH
+#undef ONNXFORGE_SUMS
+}
+
+/// Calls `f(std::integral_constant<size_t, rows>)` for 1 ≤ rows ≤ kMr.
+template <class F>
+HWY_INLINE void WithRows(size_t rows, const F& f) {
+  switch (rows) {
+#define ONNXFORGE_CASE(i)                                                     \
+  case i + 1:                                                                 \
+    if constexpr (i < kMr) return f(std::integral_constant<size_t, i + 1>()); \
+    break;
+    ONNXFORGE_ROWS(ONNXFORGE_CASE)
+#undef ONNXFORGE_CASE
+    default:
+      break;
+  }
+}
+#undef ONNXFORGE_ROWS
+
+template <class Math>
+void PackB(const ByteMatrix& b, size_t panel_begin, size_t panel_end, void* packed, int32_t* column_sums) {
+  using T = typename Math::T;
+  const size_t nr = Nr();
+  const size_t words = CeilDiv(b.taps * b.depth, Math::kGroup);
+  for (size_t p = panel_begin; p < panel_end; ++p) {
+    T* panel = static_cast<T*>(packed) + p * nr * words * Math::kGroup;
+    std::memset(panel, 0, nr * words * sizeof(int32_t));
+    const size_t columns = std::min(nr, b.columns - p * nr);
+    int32_t* sums = column_sums + p * nr;
+    std::fill_n(sums, nr, 0);
+    size_t k = 0;
+    for (size_t tap = 0; tap < b.taps; ++tap) {
+      const uint8_t* from = b.data + p * nr * b.column_stride + tap * b.tap_stride;
+      for (size_t i = 0; i < b.depth; ++i, ++k, from += b.depth_stride) {
+        T* to = panel + k / Math::kGroup * nr * Math::kGroup + k % Math::kGroup;
+        for (size_t j = 0; j < columns; ++j) {
+          const auto value = static_cast<int8_t>(from[j * b.column_stride] ^ b.flip);
+          to[j * Math::kGroup] = static_cast<T>(value);
+          sums[j] += value;
+        }
+      }
+    }
+  }
+}
+
+/// Rows of A, a part of their depth at a time, in one place.
+template <class Math>
+class Gathered {
+ public:
+  using T = typename Math::T;
+
+  Gathered(const ByteGemmCall& call, size_t row, size_t rows)
+      : call_(call), rows_(rows), pointers_(call.a, call.a_stride, call.window, call.outside, row, rows) {
+    std::fill_n(row_sums_, kMr, 0);
+  }
+
+  const int32_t* words() const { return words_; }
+  int32_t row_sum(size_t i) const { return row_sums_[i]; }
+
+  /// Elements [begin, end) of the rows.
+  HWY_INLINE void Load(size_t begin, size_t end) {
+    if (begin == end) return;
+    auto* to = reinterpret_cast<T*>(words_);
+    TapCursor tap(call_.window, begin / call_.depth);
+    size_t from = begin % call_.depth;
+    for (size_t k = begin; k < end; tap.Next(), from = 0) {
+      const size_t count = std::min(call_.depth - from, end - k);
+      for (size_t i = 0; i < rows_; ++i) {
+        Math::Copy(pointers_.At(tap, i) + from, count, call_.flip, to + i * kRowWords * Math::kGroup + (k - begin));
+      }
+      k += count;
+    }
+    const size_t length = end - begin;
+    const size_t words = CeilDiv(length, Math::kGroup);
+    for (size_t i = 0; i < rows_; ++i) {
+      T* row = to + i * kRowWords * Math::kGroup;
+      std::memset(row + length, 0, (words * Math::kGroup - length) * sizeof(T));
+      if (call_.result.b_zeros != nullptr) row_sums_[i] += SumOf(words_ + i * kRowWords, words);
+    }
+  }
+
+ private:
+  static int32_t SumOf(const int32_t* row, size_t words) {
+    const D d;
+    const size_t lanes = hn::Lanes(d);
+    V sum = hn::Zero(d);
+    for (size_t w = 0; w < words; w += lanes) {
+      sum = Math::MulAdd(hn::LoadN(d, row + w, std::min(lanes, words - w)), Math::Ones(), sum);
+    }
+    return hn::ReduceSum(d, sum);
+  }
+
+  const ByteGemmCall& call_;
+  size_t rows_;
+  RowPointers<uint8_t, kMr> pointers_;
+  int32_t row_sums_[kMr];
+  HWY_ALIGN int32_t words_[kMr * kRowWords];
+};
+
+HWY_INLINE hn::Vec<DF> LoadFloats(const float* from) { return hn::LoadU(DF(), from); }
+
+/// One row of sums as bytes. What it needs is read before the loop: for all the compiler knows, the bytes that are
+/// stored could be what `r` is made of.
+void FinishBytes(const ByteResult& r, size_t at, size_t column, size_t count, int32_t centre, const int32_t* sums) {
+  const D d;
+  const DF df;
+  const DByteOf32 bytes;
+  const size_t lanes = hn::Lanes(d);
+  // The bounds before the zero point, so that what is out of range becomes an integer nowhere.
+  const auto lo = hn::Set(df, static_cast<float>(r.lo - r.zero));
+  const auto hi = hn::Set(df, static_cast<float>(r.hi - r.zero));
+  const V zero = hn::Set(d, r.zero);
+  const V negative_centre = hn::Set(d, static_cast<int32_t>(0u - static_cast<uint32_t>(centre)));
+  const int32_t* HWY_RESTRICT base = r.base + column;
+  const int32_t* HWY_RESTRICT b_zeros = r.b_zeros == nullptr ? nullptr : r.b_zeros + column;
+  const float* HWY_RESTRICT scales = r.scales + column;
+  uint8_t* HWY_RESTRICT to = static_cast<uint8_t*>(r.c) + at;
+  for (size_t j = 0; j < count; j += lanes) {
+    V v = hn::Add(hn::LoadU(d, sums + j), hn::LoadU(d, base + j));
+    if (b_zeros != nullptr) v = hn::Add(v, hn::Mul(negative_centre, hn::LoadU(d, b_zeros + j)));
+    const auto value = hn::Mul(hn::ConvertTo(df, v), hn::LoadU(df, scales + j));
+    const V whole = hn::Add(hn::NearestInt(hn::Min(hn::Max(value, lo), hi)), zero);
+    const V kept = hn::IfThenZeroElse(hn::RebindMask(d, hn::IsNaN(value)), whole);  // NaN becomes 0
+    const auto low = hn::TruncateTo(bytes, hn::BitCast(hn::RebindToUnsigned<D>(), kept));
+    if (count - j >= lanes) {
+      hn::StoreU(low, bytes, to + j);
+    } else {
+      hn::StoreN(low, bytes, to + j, count - j);
+    }
+  }
+}
+
+HWY_INLINE void StoreFloats(const ByteResult& r, V sums, size_t column, size_t count, float* to) {
+  const DF df;
+  auto value = hn::Mul(hn::ConvertTo(df, sums), LoadFloats(r.scales + column));
+  if (r.bias != nullptr) value = hn::Add(value, LoadFloats(r.bias + column));
+  value = hn::Min(hn::Set(df, r.most), hn::Max(hn::Set(df, r.least), value));  // this order keeps a NaN
+  if (count >= hn::Lanes(df)) {
+    hn::StoreU(value, df, to);
+  } else {
+    hn::StoreN(value, df, to, count);
+  }
+}
+
+HWY_INLINE void StoreSums(V sums, size_t count, int32_t* to) {
+  const D d;
+  if (count >= hn::Lanes(d)) {
+    hn::StoreU(sums, d, to);
+  } else {
+    hn::StoreN(sums, d, to, count);
+  }
+}
+
+/// `count` columns of one row from `column` on; `centre` is what the zero points of B are multiplied with. `sums` may
+/// be read up to a whole vector.
+void FinishRow(const ByteResult& r, size_t row, size_t column, size_t count, int32_t centre, const int32_t* sums) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  const size_t at = row * r.stride + column;
+  if (r.kind == ByteResult::Kind::kByte) return FinishBytes(r, at, column, count, centre, sums);
+  for (size_t j = 0; j < count; j += lanes) {
+    V v = hn::Add(hn::LoadU(d, sums + j), hn::LoadU(d, r.base + column + j));
+    if (r.b_zeros != nullptr) {
+      v = hn::Sub(v, hn::Mul(hn::Set(d, centre), hn::LoadU(d, r.b_zeros + column + j)));
+    }
+    if (r.kind == ByteResult::Kind::kFloat32) {
+      StoreFloats(r, v, column + j, count - j, static_cast<float*>(r.c) + at + j);
+    } else {
+      StoreSums(v, count - j, static_cast<int32_t*>(r.c) + at + j);
+    }
+  }
+  if (r.kind != ByteResult::Kind::kFloat32 || !r.activation) return;
+  float* stored = static_cast<float*>(r.c) + at;
+  r.activation(stored, stored, count);
+}
+
+/// Panels [panel_begin, panel_end) times what was gathered.
+template <class Math>
+HWY_INLINE void MultiplyPanels(const int32_t* a, size_t rows, size_t words, const int32_t* b, size_t panel_words,
+                               size_t panels, size_t columns, bool first, int32_t* sums) {
+  const size_t nr = Nr();
+  size_t p = 0;
+  if (rows == 1) {
+    for (; p + 4 <= panels; p += 4)
+      MultiplyOneRow<Math>(a, words, b + p * panel_words, panel_words, first, sums + p * nr);
+  }
+  for (; p < panels; ++p) {
+    const bool wide = columns - p * nr > nr / 2;
+    WithRows(rows, [&](auto n) HWY_ATTR {
+      if (wide) {
+        Multiply<Math, decltype(n)::value, true>(a, words, b + p * panel_words, first, sums + p * nr);
+      } else {
+        Multiply<Math, decltype(n)::value, false>(a, words, b + p * panel_words, first, sums + p * nr);
+      }
+    });
+  }
+}
+
+/// Some rows in panels that have room among the sums.
+template <class Math>
+void RunBlock(const ByteGemmCall& call, size_t row, size_t rows, size_t panel, size_t panels) {
+  const size_t nr = Nr();
+  const size_t panel_words = CeilDiv(call.k(), Math::kGroup) * nr;
+  const int32_t* b = static_cast<const int32_t*>(call.b) + panel * panel_words;
+  const size_t columns = std::min(call.n - panel * nr, panels * nr);
+  HWY_ALIGN int32_t sums[kMr * kSumColumns];
+  Gathered<Math> a(call, row, rows);
+  constexpr size_t kPass = kPassWords * Math::kGroup;
+  for (size_t begin = 0; begin == 0 || begin < call.k(); begin += kPass) {
+    const size_t end = std::min(begin + kPass, call.k());
+    a.Load(begin, end);
+    MultiplyPanels<Math>(a.words(), rows, CeilDiv(end - begin, Math::kGroup), b + begin / Math::kGroup * nr,
+                         panel_words, panels, columns, begin == 0, sums);
+  }
+  const auto depth_zero = static_cast<uint32_t>(call.k()) * static_cast<uint32_t>(call.result.a_zero);
+  for (size_t i = 0; i < rows; ++i) {
+    const auto centre = static_cast<int32_t>(static_cast<uint32_t>(a.row_sum(i)) - depth_zero);
+    FinishRow(call.result, row + i, panel * nr, columns, centre, sums + i * kSumColumns);
+  }
+}
+
+template <class Math>
+void Gemm(const ByteGemmCall& call, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end) {
+  const RowBlocks blocks(row_end - row_begin, kMr);
+  const size_t panel_bytes = std::max<size_t>(1, CeilDiv(call.k(), Math::kGroup)) * Nr() * sizeof(int32_t);
+  const size_t group = std::min(kSumColumns / Nr(), std::max<size_t>(1, kPanelBytes / panel_bytes));
+  for (size_t p = panel_begin; p < panel_end; p += group) {
+    for (size_t block = 0; block < blocks.count; ++block) {
+      RunBlock<Math>(call, row_begin + blocks.begin(block), blocks.size(block), p, std::min(group, panel_end - p));
+    }
+  }
+}
+
+/// Two taps of `count` channels as words.
+HWY_INLINE V LoadPair(const uint8_t* first, const uint8_t* second, size_t count) {
+  const DByteOf32 d;
+  const auto load = [&](const uint8_t* from) HWY_ATTR {
+    return hn::PromoteTo(D(), count >= hn::Lanes(d) ? hn::LoadU(d, from) : hn::LoadN(d, from, count));
+  };
+  return hn::Or(load(first), hn::ShiftLeft<16>(load(second)));
+}
+
+/// Output positions by pairs of taps: int16 has room for them whatever the zero points.
+class DepthwiseRows {
+ public:
+  explicit DepthwiseRows(const ByteDepthwiseCall& call)
+      : call_(call), padded_(CeilDiv(call.channels, hn::Lanes(D())) * hn::Lanes(D())) {
+    if (call.taps > kTaps) return;
+    const WindowRows& w = call.window;
+    TapCursor at(&w, 0);
+    for (size_t t = 0; t < call.taps; ++t, at.Next()) {
+      offsets_[t] = (static_cast<size_t>(at.down) * w.width + static_cast<size_t>(at.right)) * w.pixel;
+      reach_down_ = static_cast<size_t>(at.down);
+      reach_right_ = std::max(reach_right_, static_cast<size_t>(at.right));
+    }
+  }
+
+  void Run(size_t row_begin, size_t row_end) {
+    const WindowRows& w = call_.window;
+    size_t x = row_begin % w.out_w;
+    size_t y = row_begin / w.out_w % w.out_h;
+    const uint8_t* image = call_.input + row_begin / w.out_w / w.out_h * w.height * w.width * w.pixel;
+    for (size_t row = row_begin; row < row_end; ++row) {
+      image_ = image;
+      top_ = static_cast<ptrdiff_t>(y * w.stride_h) - static_cast<ptrdiff_t>(w.pad_top);
+      left_ = static_cast<ptrdiff_t>(x * w.stride_w) - static_cast<ptrdiff_t>(w.pad_left);
+      RunRow(row);
+      if (++x < w.out_w) continue;
+      x = 0;
+      if (++y < w.out_h) continue;
+      y = 0;
+      image += w.height * w.width * w.pixel;
+    }
+  }
+
+ private:
+  // Taps whose pointers are kept at a time; a multiple of two.
+  static constexpr size_t kTaps = 32;
+
+  void RunRow(size_t row) {
+    for (size_t c = 0; c < call_.channels; c += kSumColumns) {
+      const size_t count = std::min(kSumColumns, call_.channels - c);
+      for (size_t tap = 0; tap < call_.taps; tap += kTaps) {
+        const size_t taps = std::min(kTaps, call_.taps - tap);
+        if (c == 0 || call_.taps > kTaps) FindTaps(tap, taps);
+        AddTaps(CeilDiv(taps, 2), c, count, call_.filter + tap * padded_ + 2 * c, tap == 0);
+      }
+      FinishRow(call_.result, row, c, count, 0, sums_);
+    }
+  }
+
+  /// Whether all taps of this position lie in the image; asked only where there are few enough of them. Below 0 is
+  /// beyond every extent, too.
+  bool IsInside() const {
+    const WindowRows& w = call_.window;
+    const auto y = static_cast<size_t>(top_);
+    const auto x = static_cast<size_t>(left_);
+    return y < w.height && x < w.width && y + reach_down_ < w.height && x + reach_right_ < w.width;
+  }
+
+  /// Where taps [tap, tap + taps) of this position lie.
+  void FindTaps(size_t tap, size_t taps) {
+    const WindowRows& w = call_.window;
+    if (call_.taps <= kTaps && IsInside()) {
+      const uint8_t* corner = image_ + (static_cast<size_t>(top_) * w.width + static_cast<size_t>(left_)) * w.pixel;
+      for (size_t t = 0; t < taps; ++t) taps_[t] = corner + offsets_[t];
+      if (taps % 2 != 0) taps_[taps] = corner;
+      return;
+    }
+    TapCursor at(&w, tap);
+    for (size_t t = 0; t < taps; ++t, at.Next()) {
+      const ptrdiff_t y = top_ + at.down;
+      const ptrdiff_t x = left_ + at.right;
+      const bool inside = static_cast<size_t>(y) < w.height && static_cast<size_t>(x) < w.width;
+      taps_[t] =
+          inside ? image_ + (static_cast<size_t>(y) * w.width + static_cast<size_t>(x)) * w.pixel : call_.outside;
+    }
+    // The filter has zeros for the tap that an odd number lacks.
+    if (taps % 2 != 0) taps_[taps] = taps_[0];
+  }
+
+  HWY_INLINE void AddTaps(size_t pairs, size_t channel, size_t count, const int16_t* HWY_RESTRICT filter, bool first) {
+    const D d;
+    const V flip = hn::Set(d, call_.flip * 0x00010001);
+    const size_t stride = 2 * padded_;
+    int32_t* HWY_RESTRICT sums = sums_;
+    const size_t lanes = hn::Lanes(d);
+    size_t c = 0;
+    for (; c + 2 * lanes <= count; c += 2 * lanes) {
+      V left = first ? hn::Zero(d) : hn::LoadU(d, sums + c);
+      V right = first ? hn::Zero(d) : hn::LoadU(d, sums + c + lanes);
+      const size_t at = channel + c;
+      const uint8_t* const* from = taps_;
+      const int16_t* weights = filter + 2 * c;
+      for (size_t pair = 0; pair < pairs; ++pair, from += 2, weights += stride) {
+        const uint8_t* one = from[0] + at;
+        const uint8_t* other = from[1] + at;
+        const V x = hn::Xor(LoadPair(one, other, lanes), flip);
+        const V y = hn::Xor(LoadPair(one + lanes, other + lanes, lanes), flip);
+        left = hn::Add(left, hn::WidenMulPairwiseAdd(d, hn::BitCast(D16(), x), hn::LoadU(D16(), weights)));
+        right =
+            hn::Add(right, hn::WidenMulPairwiseAdd(d, hn::BitCast(D16(), y), hn::LoadU(D16(), weights + 2 * lanes)));
+      }
+      hn::StoreU(left, d, sums + c);
+      hn::StoreU(right, d, sums + c + lanes);
+    }
+    for (; c < count; c += lanes) {
+      V sum = first ? hn::Zero(d) : hn::LoadU(d, sums + c);
+      const size_t at = channel + c;
+      const uint8_t* const* from = taps_;
+      const int16_t* weights = filter + 2 * c;
+      for (size_t pair = 0; pair < pairs; ++pair, from += 2, weights += stride) {
+        const V x = hn::Xor(LoadPair(from[0] + at, from[1] + at, count - c), flip);
+        sum = hn::Add(sum, hn::WidenMulPairwiseAdd(d, hn::BitCast(D16(), x), hn::LoadU(D16(), weights)));
+      }
+      hn::StoreU(sum, d, sums + c);
+    }
+  }
+
+  const ByteDepthwiseCall& call_;
+  size_t padded_;
+  const uint8_t* image_ = nullptr;
+  ptrdiff_t top_ = 0;
+  ptrdiff_t left_ = 0;
+  size_t offsets_[kTaps] = {};  // of the taps from the first one, where these are all
+  size_t reach_down_ = 0;
+  size_t reach_right_ = 0;
+  const uint8_t* taps_[kTaps];
+  HWY_ALIGN int32_t sums_[kSumColumns];
+};
+
+void Depthwise(const ByteDepthwiseCall& call, size_t row_begin, size_t row_end) {
+  DepthwiseRows(call).Run(row_begin, row_end);
+}
+
+template <class Math>
+ByteGemmOps OpsOf() {
+  return {Nr(), kMr, Math::kGroup, Math::kSignedA, hn::Lanes(D()), PackB<Math>, Gemm<Math>, Depthwise};
+}
+
+const ByteGemmOps* Ops([[maybe_unused]] bool dot_products) {
+#if ONNXFORGE_QUADS
+  static const ByteGemmOps quads = OpsOf<Quads>();
+  if (dot_products || ONNXFORGE_QUADS_ALWAYS) return &quads;
+#endif
+#if !ONNXFORGE_QUADS_ALWAYS
+  static const ByteGemmOps pairs = OpsOf<Pairs>();
+  return &pairs;
+#else
+  return &quads;
+#endif
+}
+
+#undef ONNXFORGE_QUADS
+#undef ONNXFORGE_QUADS_ALWAYS
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace onnxforge::simd
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace onnxforge::simd {
+
+HWY_EXPORT(Ops);
+
+const ByteGemmOps& ByteGemmOpsFor(int64_t target, bool dot_products) {
+  return *ONNXFORGE_SIMD_FOR(Ops, target)(dot_products && HasVnni());
+}
+
+}  // namespace onnxforge::simd
+#endif
