@@ -39,6 +39,7 @@ py::dict BuildInfo() {
   info["protobuf"] = io::ProtobufVersion();
   info["compiler"] = Compiler();
   info["tiers"] = AvailableTiers();
+  info["passes"] = runtime::PassNames();
   return info;
 }
 

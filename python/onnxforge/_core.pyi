@@ -59,6 +59,7 @@ class BuildInfoDict(TypedDict):
     protobuf: str
     compiler: str
     tiers: list[str]
+    passes: list[str]
 
 class Model:
     @staticmethod
@@ -91,6 +92,7 @@ class Session:
         threads: int,
         tier: str,
         optimize: bool,
+        disabled_passes: list[str],
         image_decoder: Callable[[bytes, str], np.ndarray[Any, Any] | None] | None,
     ) -> None: ...
     def inputs(self) -> list[IoDict]: ...
