@@ -93,7 +93,7 @@ std::vector<std::string> PassNames() {
 class Session::Impl {
  public:
   Impl(ir::Model model, const SessionOptions& options) : options_(options), threads_(options.threads) {
-    const ir::Graph& graph = model.graph;
+    ir::Graph& graph = model.graph;
     for (ir::ValueId id : graph.inputs) {
       const ir::ValueInfo& info = graph.value(id);
       input_names_.push_back(info.name);
@@ -103,7 +103,7 @@ class Session::Impl {
     for (ir::ValueId id : graph.outputs) outputs_.push_back({graph.value(id).name, graph.value(id).type});
     passes::RequirePasses(options.disabled_passes);
     if (options.optimize) passes::Optimize(model, {options.tier, options.disabled_passes});
-    plan_ = CompilePlan(graph, {options.tier, options.image_decoder});
+    plan_ = CompilePlan(graph, {options.tier, options.image_decoder, threads_});
   }
 
   std::vector<Value> Run(const std::vector<NamedValue>& feeds, const std::vector<std::string>& wanted, Profile* profile,
