@@ -8,10 +8,11 @@ from . import _core
 from .description import ValueInfo, value_info
 from .images import image_decoder
 from .model import ModelSource, load
-from .profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from .profile import Profile
 
 
 class Session:
@@ -108,6 +109,8 @@ class Session:
             self.run(inputs)
         _, raw = self._core.run(dict(inputs), self._names(None), True)
         assert raw is not None
+        from .profile import Profile  # noqa: PLC0415 - most processes never profile
+
         return Profile.from_engine(raw)
 
     def _names(self, outputs: Sequence[str] | None) -> list[str]:
