@@ -1,8 +1,10 @@
 """Measure the engine side by side with onnxruntime: latency, session creation, memory, agreement.
 
-Both run every model in one process, in turn, so that whatever else the machine does hits both; the
-memory is that of a fresh process each, over what its libraries take. The table gives medians and
-ratios onnxforge / onnxruntime; below 1 is better. ``--json FILE`` keeps the figures.
+Both run every model in one process, in turn, so that whatever else the machine does hits both. In
+fresh processes, in turn too: the memory over what the libraries take, and the time from the import
+to the first answer, NumPy being there. A second table has session creation by the number of nodes.
+Both give medians and ratios onnxforge / onnxruntime; below 1 is better. ``--json FILE`` keeps the
+figures.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from models import bert_mini, decoder_step, lstm, mobilenet_v2, quantized, resnet18, trees
+from fresh import first_answer, peak_memory, save_inputs
+from models import bert_mini, chain, decoder_step, lstm, mobilenet_v2, quantized, resnet18, trees
 
 import onnxforge
 
@@ -56,6 +59,9 @@ class Row:
     peer_create_ms: float
     ours_mib: float
     peer_mib: float
+    ours_first_ms: float
+    """From the import of the library, in a fresh process with one thread, to the first answer."""
+    peer_first_ms: float
     worst_difference: float
     """The largest difference of any output element, relative to the largest element."""
 
@@ -73,6 +79,25 @@ class Row:
     def memory_ratio(self) -> float:
         """How the peak memory over the libraries' own compares."""
         return self.ours_mib / self.peer_mib
+
+    @property
+    def first_ratio(self) -> float:
+        """How the time to a fresh process's first answer compares."""
+        return self.ours_first_ms / self.peer_first_ms
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return figures and ratios."""
+        ratios = ("ratio", "create_ratio", "memory_ratio", "first_ratio")
+        return {**asdict(self), **{name: getattr(self, name) for name in ratios}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """The median milliseconds to make a session of so many nodes, one thread."""
+
+    nodes: int
+    ours_ms: float
+    peer_ms: float
 
 
 def drawn(shapes: Shapes) -> Feeds:
@@ -160,35 +185,8 @@ CASES: dict[str, Callable[[Path], Case]] = {
 }
 """Every model by its name, and how it is had; a folder is given for those that are made."""
 
-MEMORY = """
-import sys, numpy as np
-def peak():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
-engine, model, inputs = sys.argv[1:]
-feeds = dict(np.load(inputs))
-if engine == "onnxforge":
-    import onnxforge
-    base = peak()
-    onnxforge.Session(model, threads=1).run(feeds)
-else:
-    import onnxruntime
-    base = peak()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"]).run(None, feeds)
-print(peak() - base)
-"""
-"""What a fresh process runs to tell how much memory a session and one answer take."""
-
-
-def peak_memory(engine: str, case: Case, room: Path) -> float:
-    """Return the mebibytes that a session and one answer take in a fresh process."""
-    inputs = room / "inputs.npz"
-    np.savez(inputs, **case.feeds)  # type: ignore[arg-type]
-    command = [sys.executable, "-c", MEMORY, engine, str(case.path), str(inputs)]
-    return max(0.1, float(subprocess.run(command, check=True, capture_output=True).stdout))
+NODES = (10, 100, 1000, 10000)
+"""The sizes of chain.py whose sessions are timed."""
 
 
 def peer_session(path: Path, threads: int) -> ort.InferenceSession:
@@ -228,9 +226,15 @@ def worst_difference(ours: list[Any], peer: list[Any]) -> float:
     )
 
 
-def measure(
-    name: str, case: Case, threads: int, budget_s: float, memory: tuple[float, float]
-) -> Row:
+@dataclass(frozen=True, kw_only=True)
+class Fresh:
+    """What fresh processes said of one model: ours, the peer's."""
+
+    mib: tuple[float, float]
+    first_ms: tuple[float, float]
+
+
+def measure(name: str, case: Case, threads: int, budget_s: float, fresh: Fresh) -> Row:
     """Measure one model at one thread count."""
     ours_create, ours = timed(lambda: onnxforge.Session(str(case.path), threads=threads))
     peer_create, peer = timed(lambda: peer_session(case.path, threads))
@@ -245,8 +249,10 @@ def measure(
         peer_ms=peer_ms,
         ours_create_ms=ours_create,
         peer_create_ms=peer_create,
-        ours_mib=memory[0],
-        peer_mib=memory[1],
+        ours_mib=fresh.mib[0],
+        peer_mib=fresh.mib[1],
+        ours_first_ms=fresh.first_ms[0],
+        peer_first_ms=fresh.first_ms[1],
         worst_difference=difference,
     )
 
@@ -257,6 +263,7 @@ def print_row(row: Row) -> None:
         f"{row.model:<18}{row.threads:>3}{row.ours_ms:>10.3f}{row.peer_ms:>10.3f}{row.ratio:>7.2f}"
         f"{row.ours_create_ms:>9.0f}{row.peer_create_ms:>7.0f}{row.create_ratio:>7.2f}"
         f"{row.ours_mib:>8.0f}{row.peer_mib:>7.0f}{row.memory_ratio:>7.2f}"
+        f"{row.ours_first_ms:>8.0f}{row.peer_first_ms:>7.0f}{row.first_ratio:>7.2f}"
         f"{row.worst_difference:>9.0e}",
         flush=True,
     )
@@ -265,13 +272,16 @@ def print_row(row: Row) -> None:
 def print_means(rows: list[Row], threads: int) -> None:
     """Print the geometric means of the ratios at one thread count."""
     own = [row for row in rows if row.threads == threads]
-    latency, create, memory = (
+    latency, create, memory, first = (
         math.exp(statistics.fmean(math.log(ratio) for ratio in ratios))
-        for ratios in zip(*((r.ratio, r.create_ratio, r.memory_ratio) for r in own), strict=True)
+        for ratios in zip(
+            *((r.ratio, r.create_ratio, r.memory_ratio, r.first_ratio) for r in own), strict=True
+        )
     )
     print(  # noqa: T201
         f"geometric means at {threads} thread(s): latency {latency:.2f}, session creation "
-        f"{create:.2f}, peak memory {memory:.2f}; worst latency {max(r.ratio for r in own):.2f}"
+        f"{create:.2f}, peak memory {memory:.2f}, first answer {first:.2f}; "
+        f"worst latency {max(r.ratio for r in own):.2f}"
     )
 
 
@@ -283,13 +293,32 @@ def measure_all(names: list[str], threads: list[int], budget_s: float) -> list[R
             room = Path(folder, name)
             room.mkdir()
             case = CASES[name](room)
-            memory = (
-                peak_memory("onnxforge", case, room),
-                peak_memory("onnxruntime", case, room),
+            inputs = save_inputs(case.feeds, room / "inputs.npz")
+            fresh = Fresh(
+                mib=peak_memory(case.path, inputs), first_ms=first_answer(case.path, inputs)
             )
             for count in threads:
-                rows.append(measure(name, case, count, budget_s, memory))
+                rows.append(measure(name, case, count, budget_s, fresh))
                 print_row(rows[-1])
+    return rows
+
+
+def measure_growth(budget_s: float) -> list[Growth]:
+    """Time the making of sessions of more and more nodes, printing each row when it is known."""
+    print(f"\n{'nodes':>6}{'create ms':>11}{'ort':>10}{'ratio':>7}{'µs/node':>9}")  # noqa: T201
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for nodes in NODES:
+            path = Path(folder, f"chain{nodes}.onnx")
+            onnx.save(chain.build(nodes)[0], path)
+            ours, peer = in_turn(
+                partial(onnxforge.Session, str(path), threads=1),
+                partial(peer_session, path, 1),
+                budget_s,
+            )
+            rows.append(Growth(nodes=nodes, ours_ms=ours, peer_ms=peer))
+            figures = f"{ours:>11.2f}{peer:>10.2f}{ours / peer:>7.2f}{ours / nodes * 1e3:>9.1f}"
+            print(f"{nodes:>6}{figures}", flush=True)  # noqa: T201
     return rows
 
 
@@ -309,13 +338,18 @@ def main() -> None:
         parser.error(f"no model {', '.join(unknown)}; there are: {', '.join(CASES)}")
     print(  # noqa: T201
         f"{'model':<18}{'thr':>3}{'ours ms':>10}{'ort ms':>10}{'ratio':>7}"
-        f"{'create':>9}{'ort':>7}{'ratio':>7}{'MiB':>8}{'ort':>7}{'ratio':>7}{'diff':>9}"
+        f"{'create':>9}{'ort':>7}{'ratio':>7}{'MiB':>8}{'ort':>7}{'ratio':>7}"
+        f"{'first':>8}{'ort':>7}{'ratio':>7}{'diff':>9}"
     )
     rows = measure_all(args.models or list(CASES), args.threads, args.seconds)
     for count in args.threads:
         print_means(rows, count)
+    growth = [] if args.models else measure_growth(args.seconds)
     if args.json:
-        document = [{**asdict(row), "ratio": row.ratio} for row in rows]
+        document = {
+            "models": [row.as_dict() for row in rows],
+            "growth": [asdict(row) for row in growth],
+        }
         args.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

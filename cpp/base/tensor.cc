@@ -6,8 +6,30 @@
 #include <new>
 #include <utility>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace onnxforge {
 namespace {
+
+/// The larger pages of most processors. Memory that is cleared and mapped in these pieces, not in 4 KiB, is there in a
+/// fraction of the time, and needs fewer entries of the address translation cache when it is read.
+[[maybe_unused]] constexpr size_t kHugePage = size_t{2} << 20;
+
+size_t AlignmentFor([[maybe_unused]] size_t bytes) {
+#if defined(__linux__)
+  if (bytes >= 2 * kHugePage) return kHugePage;
+#endif
+  return kAlignment;
+}
+
+/// Asks for huge pages for the whole ones in the memory, which is aligned to them. A hint: nothing hangs on it.
+void PreferHugePages([[maybe_unused]] void* memory, [[maybe_unused]] size_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  if (bytes >= 2 * kHugePage) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
+}
 
 Storage AllocateStrings(size_t count) {
   return Storage(new std::string[count], [](void* p) { delete[] static_cast<std::string*>(p); });
@@ -23,9 +45,11 @@ size_t CheckedBytes(DType dtype, const Shape& shape, int64_t elements) {
 }  // namespace
 
 Storage AllocateStorage(size_t bytes) {
-  void* memory = ::operator new(std::max<size_t>(bytes, 1), std::align_val_t{kAlignment}, std::nothrow);
+  const auto alignment = std::align_val_t{AlignmentFor(bytes)};
+  void* memory = ::operator new(std::max<size_t>(bytes, 1), alignment, std::nothrow);
   Require(memory != nullptr, ErrorCode::kInvalidArgument, "not enough memory for a tensor of ", bytes, " bytes");
-  return Storage(memory, [](void* p) { ::operator delete(p, std::align_val_t{kAlignment}); });
+  PreferHugePages(memory, bytes);
+  return Storage(memory, [alignment](void* p) { ::operator delete(p, alignment); });
 }
 
 Tensor Tensor::Allocate(DType dtype, Shape shape) {

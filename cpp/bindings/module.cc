@@ -45,6 +45,7 @@ py::dict BuildInfo() {
   info["compiler"] = Compiler();
   info["tiers"] = AvailableTiers();
   info["marks"] = py::make_tuple(io::OnnxMark(), io::ProtobufMark(), HighwayMark(), kPybind11Mark);
+  info["passes"] = runtime::PassNames();
   return info;
 }
 

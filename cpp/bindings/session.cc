@@ -42,7 +42,7 @@ ImageDecoder ToImageDecoder(py::object callable) {
 }
 
 std::unique_ptr<Session> Create(const io::ModelFile& model, int threads, const std::string& tier, bool optimize,
-                                py::object image_decoder) {
+                                std::vector<std::string> disabled_passes, py::object image_decoder) {
   runtime::SessionOptions options;
   options.image_decoder = ToImageDecoder(std::move(image_decoder));
   // Not a call_guard: pybind11 would also make the Python object without the lock.
@@ -50,6 +50,7 @@ std::unique_ptr<Session> Create(const io::ModelFile& model, int threads, const s
   options.threads = threads;
   options.tier = Tier::FromName(tier);
   options.optimize = optimize;
+  options.disabled_passes = std::move(disabled_passes);
   return Session::Create(model.ToIr(runtime::CanRun), options);
 }
 
@@ -128,7 +129,7 @@ py::list DescribeSpecs(const std::vector<IoSpec>& specs) {
 void BindSession(py::module_& module) {
   py::class_<Session>(module, "Session")
       .def(py::init(&Create), py::arg("model"), py::arg("threads"), py::arg("tier"), py::arg("optimize"),
-           py::arg("image_decoder"))
+           py::arg("disabled_passes"), py::arg("image_decoder"))
       .def("inputs", [](const Session& session) { return DescribeSpecs(session.inputs()); })
       .def("overridable_inputs", [](const Session& session) { return DescribeSpecs(session.overridable_inputs()); })
       .def("outputs", [](const Session& session) { return DescribeSpecs(session.outputs()); })

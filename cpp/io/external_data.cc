@@ -4,8 +4,10 @@
 #include <charconv>
 #include <cstdint>
 #include <system_error>
+#include <utility>
 
 #include "onnxforge/base/error.h"
+#include "onnxforge/base/tensor.h"
 
 #include "import_type.h"
 
@@ -52,11 +54,21 @@ bool Contains(const std::filesystem::path& folder, const std::filesystem::path& 
 
 }  // namespace
 
+const std::string kOwnFile(1, '\0');
+
 bool IsExternal(const onnx::TensorProto& tensor) {
   return tensor.has_data_location() && tensor.data_location() == onnx::TensorProto::EXTERNAL;
 }
 
-ExternalData::ExternalData(const std::string& base_dir, const std::string& model_path) : base_dir_(base_dir) {
+std::optional<size_t> BytesInOwnFile(const onnx::TensorProto& tensor) {
+  if (!IsExternal(tensor)) return std::nullopt;
+  const Place place = ReadPlace(tensor);
+  return place.location == kOwnFile ? std::optional<size_t>(static_cast<size_t>(place.length)) : std::nullopt;
+}
+
+ExternalData::ExternalData(const std::string& base_dir, const std::string& model_path,
+                           std::shared_ptr<const FileReader> own_file)
+    : base_dir_(base_dir), own_file_(std::move(own_file)) {
   std::error_code error;
   if (!base_dir.empty()) roots_.push_back(std::filesystem::canonical(PathFromUtf8(base_dir), error));
   if (error) roots_.clear();
@@ -69,17 +81,29 @@ ExternalData::ExternalData(const std::string& base_dir, const std::string& model
 
 ExternalBytes ExternalData::Find(const onnx::TensorProto& tensor, size_t expected) const {
   const Place place = ReadPlace(tensor);
+  if (own_file_ != nullptr && place.location == kOwnFile) return ReadOwn(place.offset, place.length, expected);
   if (expected == 0) return {};
   Require(!place.has_length || place.length == expected, ErrorCode::kInvalidModel, "its shape needs ", expected,
           " bytes, but its external data is said to have ", place.length);
-  ExternalBytes out;
-  out.file = Open(place.location);
-  Require(place.offset <= out.file->size() && expected <= out.file->size() - place.offset, ErrorCode::kInvalidModel,
+  const std::shared_ptr<const FileMapping> file = Open(place.location);
+  Require(place.offset <= file->size() && expected <= file->size() - place.offset, ErrorCode::kInvalidModel,
           "it needs ", expected, " bytes from byte ", place.offset, " of '", Utf8(place.location),
-          "', but the file has only ", out.file->size(), " bytes");
-  out.data = out.file->data() + place.offset;
-  out.size = expected;
-  return out;
+          "', but the file has only ", file->size(), " bytes");
+  return {file, file->data() + place.offset, expected};
+}
+
+ExternalBytes ExternalData::ReadOwn(uint64_t offset, uint64_t length, size_t expected) const {
+  Require(length == expected, ErrorCode::kInvalidModel, "its shape needs ", expected, " bytes, but raw_data has ",
+          length);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::weak_ptr<void>& known = read_[offset];
+  if (const Storage memory = known.lock()) return {memory, static_cast<const unsigned char*>(memory.get()), expected};
+  const Storage memory = AllocateStorage(expected);
+  const size_t read = own_file_->Read(offset, memory.get(), expected);
+  Require(read == expected, ErrorCode::kIo, "it needs ", expected, " bytes from byte ", offset,
+          " of the model's file, which now ends after ", read, " of them: it was changed since it was loaded");
+  known = memory;
+  return {memory, static_cast<const unsigned char*>(memory.get()), expected};
 }
 
 std::shared_ptr<const FileMapping> ExternalData::Open(const std::string& location) const {

@@ -396,7 +396,7 @@ class Importer {
     node.inputs = FindInputs(proto, scope);
     std::vector<PendingBody> bodies = ImportAttributes(proto, node, scope);
 
-    const std::vector<Inferred> inferred = Infer(proto, op, node, bodies, scope);
+    std::vector<Inferred> inferred = Infer(proto, op, node, bodies, scope);
     for (PendingBody& body : bodies) {
       if (body.graph == nullptr) ImportBody(body, {}, proto, scope);
       node.bodies.push_back({Utf8(body.attribute->name()), std::move(body.graph)});
@@ -414,13 +414,12 @@ class Importer {
     return {};
   }
 
-  static ir::ValueId DefineOutput(const std::string& name, const std::vector<Inferred>& inferred, size_t i,
-                                  Scope& scope) {
+  static ir::ValueId DefineOutput(const std::string& name, std::vector<Inferred>& inferred, size_t i, Scope& scope) {
     if (name.empty()) return {};
     const ir::ValueId id = scope.Define(name);
     const bool has = i < inferred.size();
     scope.builder().SetType(id, MergeTypes(has ? inferred[i].type : onnx::TypeProto(), scope.DeclaredType(name)));
-    if (has) scope.builder().known(id).symbolic = inferred[i].symbolic;
+    if (has) scope.builder().known(id).symbolic = std::move(inferred[i].symbolic);
     return id;
   }
 

@@ -76,7 +76,7 @@ class Import {
   Tensor External() {
     Require(dtype_ != DType::kString, ErrorCode::kInvalidModel, "strings cannot be external data");
     const ExternalBytes bytes = source_.external->Find(proto_, PackedBytes(dtype_, elements_));
-    return FromPacked(bytes.data, bytes.file);
+    return FromPacked(bytes.data, bytes.owner);
   }
 
   Tensor Strings() {
@@ -306,6 +306,7 @@ Tensor Densify(const SparseTensor& sparse, const std::string& name) {
 
 size_t RawSize(const onnx::TensorProto& proto) {
   try {
+    if (const auto bytes = BytesInOwnFile(proto)) return *bytes;
     const DType dtype = ImportDType(proto.data_type());
     return dtype == DType::kString ? 0 : PackedBytes(dtype, ImportShape(proto.dims()).elements());
   } catch (Error& error) {
@@ -343,7 +344,7 @@ RawBytes::RawBytes(const onnx::TensorProto& proto, const ExternalData& external)
     const ExternalBytes bytes = external.Find(proto, RawSize(proto));
     data_ = bytes.data;
     size_ = bytes.size;
-    keep_ = bytes.file;
+    keep_ = bytes.owner;
   } else if (!proto.raw_data().empty()) {
     data_ = proto.raw_data().data();
     size_ = proto.raw_data().size();

@@ -43,7 +43,8 @@ class RawBytes {
   std::shared_ptr<const void> keep_;
 };
 
-/// The bytes of a tensor's elements in raw_data; fails with kInvalidModel when shape and type make no sense.
+/// The bytes of a tensor's elements in raw_data: what is there in the model's own file, else what shape and type ask
+/// for; fails with kInvalidModel when those make no sense.
 size_t RawSize(const onnx::TensorProto& proto);
 
 }  // namespace onnxforge::io

@@ -111,9 +111,11 @@ std::optional<onnx::TensorShapeProto> ElementsOf(const onnx::TensorProto& tensor
   return out;
 }
 
-/// A list of known length with unknown elements.
+/// A list of integers of known length with unknown elements; what has other elements never becomes a shape.
 std::optional<onnx::TensorShapeProto> UnknownElementsOf(const onnx::TypeProto* type) {
   if (type == nullptr || !type->has_tensor_type() || !type->tensor_type().has_shape()) return std::nullopt;
+  const auto element = type->tensor_type().elem_type();
+  if (element != onnx::TensorProto::INT64 && element != onnx::TensorProto::INT32) return std::nullopt;
   const auto& shape = type->tensor_type().shape();
   if (shape.dim_size() != 1 || !shape.dim(0).has_dim_value()) return std::nullopt;
   const int64_t length = shape.dim(0).dim_value();
@@ -140,8 +142,8 @@ class ElementContext final : public onnx::DataPropagationContext {
   const onnx::TensorShapeProto* getInputData(size_t i) override {
     const Known* known = view_.inputs.at(i);
     if (known == nullptr) return nullptr;
+    if (known->symbolic) return &*known->symbolic;
     std::optional<onnx::TensorShapeProto>& elements = inputs_[i];
-    if (!elements) elements = known->symbolic;
     if (!elements && known->data != nullptr) elements = ElementsOf(*known->data);
     if (!elements) elements = UnknownElementsOf(TypeOrNull(known));
     return elements ? &*elements : nullptr;

@@ -44,9 +44,9 @@ class ModelFile::Impl {
 ModelFile::ModelFile(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 
 ModelFile ModelFile::FromPath(const std::string& path) {
-  auto proto = ReadModel(path);
-  return ModelFile(
-      std::make_shared<const Impl>(std::move(proto), std::make_shared<const ExternalData>(FolderOf(path), path)));
+  ReadResult read = ReadModel(path);
+  auto external = std::make_shared<const ExternalData>(FolderOf(path), path, std::move(read.file));
+  return ModelFile(std::make_shared<const Impl>(std::move(read.model), std::move(external)));
 }
 
 ModelFile ModelFile::FromBytes(Span<const char> bytes, const std::string& base_dir) {

@@ -94,6 +94,38 @@ FileMapping::~FileMapping() {
   if (data_ != nullptr) UnmapViewOfFile(data_);
 }
 
+std::shared_ptr<const FileReader> FileReader::Open(const std::filesystem::path& path) {
+  HANDLE file = CreateFileW(path.c_str(), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, nullptr,
+                            OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
+  if (file == INVALID_HANDLE_VALUE) FailIo("cannot open", path, SystemText());
+  return std::shared_ptr<const FileReader>(new FileReader(path, reinterpret_cast<intptr_t>(file)));
+}
+
+FileReader::~FileReader() { CloseHandle(reinterpret_cast<HANDLE>(handle_)); }
+
+uint64_t FileReader::Size() const {
+  LARGE_INTEGER size;
+  if (!GetFileSizeEx(reinterpret_cast<HANDLE>(handle_), &size)) FailIo("cannot read", path_, SystemText());
+  return static_cast<uint64_t>(size.QuadPart);
+}
+
+size_t FileReader::Read(uint64_t offset, void* to, size_t size) const {
+  constexpr size_t kMost = size_t{1} << 30;
+  size_t done = 0;
+  while (done < size) {
+    OVERLAPPED place{};
+    place.Offset = static_cast<DWORD>(offset + done);
+    place.OffsetHigh = static_cast<DWORD>((offset + done) >> 32);
+    DWORD read = 0;
+    const BOOL ok = ReadFile(reinterpret_cast<HANDLE>(handle_), static_cast<char*>(to) + done,
+                             static_cast<DWORD>(size - done < kMost ? size - done : kMost), &read, &place);
+    if (!ok && GetLastError() != ERROR_HANDLE_EOF) FailIo("cannot read", path_, SystemText());
+    if (!ok || read == 0) break;
+    done += read;
+  }
+  return done;
+}
+
 namespace {
 FILE* OpenNew(const std::filesystem::path& path) {
   int fd = -1;
@@ -142,6 +174,33 @@ std::shared_ptr<const FileMapping> FileMapping::Open(const std::filesystem::path
 
 FileMapping::~FileMapping() {
   if (data_ != nullptr) munmap(const_cast<unsigned char*>(data_), size_);
+}
+
+std::shared_ptr<const FileReader> FileReader::Open(const std::filesystem::path& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) FailIo("cannot open", path, ErrnoText());
+  return std::shared_ptr<const FileReader>(new FileReader(path, file));
+}
+
+FileReader::~FileReader() { close(static_cast<int>(handle_)); }
+
+uint64_t FileReader::Size() const {
+  struct stat status{};
+  if (fstat(static_cast<int>(handle_), &status) != 0) FailIo("cannot read", path_, ErrnoText());
+  return static_cast<uint64_t>(status.st_size);
+}
+
+size_t FileReader::Read(uint64_t offset, void* to, size_t size) const {
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t read =
+        pread(static_cast<int>(handle_), static_cast<char*>(to) + done, size - done, static_cast<off_t>(offset + done));
+    if (read < 0 && errno == EINTR) continue;
+    if (read < 0) FailIo("cannot read", path_, ErrnoText());
+    if (read == 0) break;
+    done += static_cast<size_t>(read);
+  }
+  return done;
 }
 
 namespace {

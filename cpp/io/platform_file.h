@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace onnxforge::io {
 
@@ -30,6 +32,27 @@ class FileMapping {
 
   const unsigned char* data_;
   size_t size_;
+};
+
+/// A regular file open for reading, at any place and from several threads. It may be replaced meanwhile, as AtomicFile
+/// does; what is read is still the old one.
+class FileReader {
+ public:
+  /// Fails with kIo, naming the path and the system's reason.
+  static std::shared_ptr<const FileReader> Open(const std::filesystem::path& path);
+  ~FileReader();
+  FileReader(const FileReader&) = delete;
+  FileReader& operator=(const FileReader&) = delete;
+
+  uint64_t Size() const;
+  /// Up to `size` bytes from `offset`; returns how many there were. Fails with kIo.
+  size_t Read(uint64_t offset, void* to, size_t size) const;
+
+ private:
+  FileReader(std::filesystem::path path, intptr_t handle) : path_(std::move(path)), handle_(handle) {}
+
+  std::filesystem::path path_;
+  intptr_t handle_;  // the system's
 };
 
 /// A new file in the folder of `target` that takes its place on Commit() and disappears without it. Every call fails

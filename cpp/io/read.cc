@@ -4,7 +4,10 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <optional>
+#include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <google/protobuf/io/coded_stream.h>
@@ -14,6 +17,7 @@
 
 #include "diagnose.h"
 #include "platform_file.h"
+#include "skim.h"
 
 namespace onnxforge::io {
 namespace {
@@ -65,9 +69,17 @@ std::string DiagnoseFile(const std::filesystem::path& path) {
   return DiagnoseModelBytes(head);
 }
 
+/// A model without its large tensors; null where it has to be read as a whole.
+std::shared_ptr<const onnx::ModelProto> ParseSkimmed(const FileReader& file) {
+  const std::optional<std::string> message = SkimModel(file);
+  auto model = std::make_shared<onnx::ModelProto>();
+  if (!message || !model->ParseFromString(*message)) return nullptr;
+  return model;
+}
+
 }  // namespace
 
-std::shared_ptr<const onnx::ModelProto> ReadModel(const std::string& path) {
+ReadResult ReadModel(const std::string& path) {
   const std::filesystem::path file = PathFromUtf8(path);
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(file, error);
@@ -78,6 +90,8 @@ std::shared_ptr<const onnx::ModelProto> ReadModel(const std::string& path) {
   if (std::filesystem::is_regular_file(status)) {
     const uint64_t size = std::filesystem::file_size(file, error);
     if (!error && size > kMaxProtoBytes) FailFileTooLarge(size);
+    auto reader = FileReader::Open(file);
+    if (auto skimmed = ParseSkimmed(*reader)) return {RequireGraph(std::move(skimmed)), std::move(reader)};
   }
   errno = 0;
   std::ifstream in(file, std::ios::binary);
@@ -91,7 +105,7 @@ std::shared_ptr<const onnx::ModelProto> ReadModel(const std::string& path) {
   const bool empty = blocks.ByteCount() == 0;
   Require(parsed && !empty, ErrorCode::kInvalidModel, "'", path,
           "' is not an ONNX model: ", empty ? std::string("it is empty") : DiagnoseFile(file));
-  return RequireGraph(std::move(model));
+  return {RequireGraph(std::move(model)), nullptr};
 }
 
 std::shared_ptr<const onnx::ModelProto> ParseModel(Span<const char> bytes) {

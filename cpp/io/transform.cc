@@ -71,7 +71,9 @@ std::shared_ptr<const onnx::ModelProto> ConvertModelVersion(const std::shared_pt
   auto converted = std::make_shared<onnx::ModelProto>();
   CallUpstream(ErrorCode::kUnsupported, "ONNX's version converter", [&] {
     onnx::ModelProto source = *model;
-    EmbedSmallTensors(source, external);
+    ForEachTensor(source, [&](onnx::TensorProto& tensor, bool) {
+      if (IsExternal(tensor) && (BytesInOwnFile(tensor) || RawSize(tensor) <= kEmbedded)) Embed(tensor, external);
+    });
     *converted = onnx::version_conversion::ConvertVersion(source, static_cast<int>(target_opset));
   });
   Require(converted->has_graph(), ErrorCode::kUnsupported,

@@ -1,5 +1,7 @@
 #include "onnxforge/passes/passes.h"
 
+#include <algorithm>
+
 #include "list.h"
 
 namespace onnxforge::passes {
@@ -8,6 +10,10 @@ namespace {
 /// Each round removes nodes or turns them into constants, so that the rounds end by themselves; this bounds what a
 /// mistake in a pass could cost.
 constexpr int kMaxRounds = 16;
+
+bool IsDisabled(const Pass& pass, const PassContext& context) {
+  return std::find(context.disabled.begin(), context.disabled.end(), pass.name) != context.disabled.end();
+}
 
 bool OptimizeGraph(ir::Graph& graph, const PassContext& context) {
   bool changed = false;
@@ -19,6 +25,7 @@ bool OptimizeGraph(ir::Graph& graph, const PassContext& context) {
   }
   if (bodies_changed) graph.Sort();  // a body may read less of this graph than it did
   for (const Pass& pass : AllPasses()) {
+    if (IsDisabled(pass, context)) continue;
     try {
       changed = pass.run(graph, context) || changed;
     } catch (Error& error) {
@@ -51,6 +58,18 @@ const std::vector<Pass>& AllPasses() {
       {"fuse_activation", FuseActivation},
   };
   return passes;
+}
+
+void RequirePasses(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    std::string known;
+    bool found = false;
+    for (const Pass& pass : AllPasses()) {
+      known += StrCat(known.empty() ? "" : ", ", pass.name);
+      found = found || pass.name == name;
+    }
+    Require(found, ErrorCode::kInvalidArgument, "there is no pass '", name, "' to leave out; the passes are: ", known);
+  }
 }
 
 void Optimize(ir::Model& model, const PassContext& context) {

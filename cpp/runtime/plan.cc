@@ -1,8 +1,10 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 #include <map>
+#include <mutex>
 #include <utility>
 
 #include "control_flow.h"
@@ -18,16 +20,22 @@ using KnownConstants = std::map<ir::ValueId, Tensor>;
 
 class Compiler {
  public:
-  Compiler(const ir::Graph& graph, const CompileOptions& options, const KnownConstants& known, int depth)
-      : graph_(graph), options_(options), known_(known), depth_(depth), operands_(graph.value_count()) {}
+  Compiler(ir::Graph& graph, const CompileOptions& options, const KnownConstants& known, int depth)
+      : graph_(graph),
+        options_(options),
+        known_(known),
+        depth_(depth),
+        operands_(graph.value_count()),
+        uses_(graph.value_count()) {}
 
   std::unique_ptr<Plan> Compile() {
     Require(depth_ <= kMaxBodyDepth, ErrorCode::kInvalidModel, "control-flow bodies are nested more than ",
             kMaxBodyDepth, " deep");
     PlaceInputs();
-    for (ir::NodeId id : graph_.order()) AddStep(graph_.node(id));
+    for (ir::NodeId id : graph_.order()) AddStep(std::as_const(graph_).node(id));
     PlaceOutputs();
     MarkLastUses();
+    MakeKernels();
     return std::move(plan_);
   }
 
@@ -85,7 +93,11 @@ class Compiler {
       }
       for (ir::ValueId id : node.inputs) step.inputs.push_back(Find(id));
       for (const ir::Body& body : node.bodies) step.bodies.push_back(CompileBody(body));
-      ChooseKernel(node, step);
+      if (FindControlFlow(node.domain, node.op_type) != nullptr) {
+        step.control_flow = MakeControlFlow(node, step);
+      } else {
+        Await(node);
+      }
       step.first_input = plan_->operand_count;
       plan_->operand_count += step.inputs.size();
       step.first_output = plan_->slot_count;
@@ -103,6 +115,7 @@ class Compiler {
     compiled.attribute = body.attribute;
     KnownConstants known;
     for (const ir::Capture& capture : body.graph->captures) {
+      Keep(capture.outer);
       compiled.captured.push_back(Find(capture.outer));
       const Tensor constant = ConstantOf(capture.outer);
       if (constant.defined()) known.emplace(capture.inner, constant);
@@ -111,7 +124,9 @@ class Compiler {
     return compiled;
   }
 
-  void ChooseKernel(const ir::Node& node, Step& step) {
+  /// Calls `f` with what a factory is told of the node.
+  template <typename F>
+  auto WithSpec(const ir::Node& node, F f) const {
     std::vector<Type> types;
     std::vector<Tensor> constants;
     for (ir::ValueId id : node.inputs) {
@@ -124,15 +139,80 @@ class Compiler {
     NodeSpec spec{node.domain, node.op_type, node.since_version, node.attributes,
                   types,       constants,    node.inputs.size(), node.outputs.size()};
     spec.image_decoder = &options_.image_decoder;
-    step.control_flow = CreateControlFlow(spec, step.bodies);
-    if (step.control_flow == nullptr) step.kernel = CreateKernel(options_.tier, spec);
-    Require(step.control_flow != nullptr || step.kernel != nullptr, ErrorCode::kUnsupported, "there is no kernel for ",
-            node.domain.empty() ? "" : node.domain + "::", node.op_type, " version ", node.since_version);
+    return f(spec);
+  }
+
+  std::unique_ptr<ControlFlow> MakeControlFlow(const ir::Node& node, const Step& step) {
+    for (ir::ValueId id : node.inputs) Keep(id);
+    return WithSpec(node, [&](const NodeSpec& spec) { return CreateControlFlow(spec, step.bodies); });
+  }
+
+  std::unique_ptr<Kernel> MakeKernel(const ir::Node& node) const {
+    try {
+      auto kernel = WithSpec(node, [&](const NodeSpec& spec) { return CreateKernel(options_.tier, spec); });
+      Require(kernel != nullptr, ErrorCode::kUnsupported, "there is no kernel for ",
+              node.domain.empty() ? "" : node.domain + "::", node.op_type, " version ", node.since_version);
+      return kernel;
+    } catch (Error& error) {
+      error.AddContext("in " + node.Describe());
+      throw;
+    }
+  }
+
+  /// The node's kernel is made by MakeKernels(); until then its constants stay.
+  void Await(const ir::Node& node) {
+    awaited_.push_back({&node, plan_->steps.size()});
+    for (ir::ValueId id : node.inputs) {
+      if (id.valid()) ++uses_[static_cast<size_t>(id.index)].waiting;
+    }
+  }
+
+  void Keep(ir::ValueId id) {
+    if (id.valid()) uses_[static_cast<size_t>(id.index)].kept = true;
+  }
+
+  /// Every thread takes the next node until there is none. Of several failures the first node's is reported.
+  void MakeKernels() {
+    std::vector<std::exception_ptr> failures(awaited_.size());
+    std::atomic<size_t> next{0};
+    const auto threads = static_cast<int64_t>(options_.threads.size());
+    options_.threads.ParallelFor(threads, 1, [&](int64_t, int64_t) {
+      for (size_t i; (i = next.fetch_add(1)) < awaited_.size();) {
+        try {
+          Step& step = plan_->steps[awaited_[i].step];
+          step.kernel = MakeKernel(*awaited_[i].node);
+          LetGo(*awaited_[i].node, *step.kernel);
+        } catch (...) {
+          failures[i] = std::current_exception();
+          return;
+        }
+      }
+    });
+    for (const std::exception_ptr& failure : failures) {
+      if (failure != nullptr) std::rethrow_exception(failure);
+    }
+  }
+
+  /// Drops the memory of constants that this kernel was the last to wait for, and that no run reads.
+  void LetGo(const ir::Node& node, const Kernel& kernel) {
+    const std::lock_guard<std::mutex> lock(uses_mutex_);
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const ir::ValueId id = node.inputs[i];
+      if (!id.valid()) continue;
+      Use& use = uses_[static_cast<size_t>(id.index)];
+      use.kept = use.kept || kernel.ReadsConstant(i);
+      const Operand operand = operands_[static_cast<size_t>(id.index)];
+      if (--use.waiting != 0 || use.kept || operand.kind != Operand::Kind::kConstant) continue;
+      Tensor& constant = graph_.value(id).constant;
+      constant = Tensor::View(constant.dtype(), constant.shape(), nullptr, nullptr);
+      plan_->constants[static_cast<size_t>(operand.index)] = Value(constant);
+    }
   }
 
   void PlaceOutputs() {
     plan_->output_of_slot.assign(plan_->slot_count, -1);
     for (ir::ValueId id : graph_.outputs) {
+      Keep(id);
       const Operand operand = Find(id);
       const auto position = static_cast<int32_t>(plan_->outputs.size());
       if (operand.kind == Operand::Kind::kSlot && plan_->output_of_slot[static_cast<size_t>(operand.index)] < 0) {
@@ -178,17 +258,31 @@ class Compiler {
     for (size_t i = already; i < step.dying.size(); ++i) seen[static_cast<size_t>(step.dying[i])] = true;
   }
 
-  const ir::Graph& graph_;
+  struct Awaited {
+    const ir::Node* node;
+    size_t step;
+  };
+
+  /// Of a value, should it be a constant.
+  struct Use {
+    size_t waiting = 0;  // inputs of kernels that are not made yet
+    bool kept = false;   // read in a run
+  };
+
+  ir::Graph& graph_;
   const CompileOptions& options_;
   const KnownConstants& known_;
   int depth_;
   std::vector<Operand> operands_;  // by value id
+  std::vector<Use> uses_;          // by value id
+  std::mutex uses_mutex_;
+  std::vector<Awaited> awaited_;
   std::unique_ptr<Plan> plan_ = std::make_unique<Plan>();
 };
 
 }  // namespace
 
-std::unique_ptr<Plan> CompilePlan(const ir::Graph& graph, const CompileOptions& options) {
+std::unique_ptr<Plan> CompilePlan(ir::Graph& graph, const CompileOptions& options) {
   return Compiler(graph, options, {}, 0).Compile();
 }
 

@@ -65,10 +65,12 @@ struct Plan {
 struct CompileOptions {
   Tier tier;
   ImageDecoder image_decoder;
+  ThreadPool& threads;  // kernels are made on all of them: packing weights is most of the work
 };
 
-/// Chooses kernels and lays out steps, bodies included. Fails with kUnsupported, naming the node, where there is no
-/// kernel.
-std::unique_ptr<Plan> CompilePlan(const ir::Graph& graph, const CompileOptions& options);
+/// Chooses kernels and lays out steps, bodies included. The graph's constants are taken over: each goes as soon as
+/// every kernel that reads it has packed it, so that there is never a second copy of all weights. Fails with
+/// kUnsupported, naming the node, where there is no kernel.
+std::unique_ptr<Plan> CompilePlan(ir::Graph& graph, const CompileOptions& options);
 
 }  // namespace onnxforge::runtime

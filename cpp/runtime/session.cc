@@ -84,10 +84,16 @@ bool CanRun(std::string_view domain, std::string_view op_type, int since_version
   return FindControlFlow(domain, op_type) != nullptr || HasKernel(domain, op_type, since_version);
 }
 
+std::vector<std::string> PassNames() {
+  std::vector<std::string> names;
+  for (const passes::Pass& pass : passes::AllPasses()) names.emplace_back(pass.name);
+  return names;
+}
+
 class Session::Impl {
  public:
   Impl(ir::Model model, const SessionOptions& options) : options_(options), threads_(options.threads) {
-    const ir::Graph& graph = model.graph;
+    ir::Graph& graph = model.graph;
     for (ir::ValueId id : graph.inputs) {
       const ir::ValueInfo& info = graph.value(id);
       input_names_.push_back(info.name);
@@ -95,8 +101,9 @@ class Session::Impl {
       (info.default_value.defined() ? overridable_ : inputs_).push_back({info.name, info.type});
     }
     for (ir::ValueId id : graph.outputs) outputs_.push_back({graph.value(id).name, graph.value(id).type});
-    if (options.optimize) passes::Optimize(model, {options.tier});
-    plan_ = CompilePlan(graph, {options.tier, options.image_decoder});
+    passes::RequirePasses(options.disabled_passes);
+    if (options.optimize) passes::Optimize(model, {options.tier, options.disabled_passes});
+    plan_ = CompilePlan(graph, {options.tier, options.image_decoder, threads_});
   }
 
   std::vector<Value> Run(const std::vector<NamedValue>& feeds, const std::vector<std::string>& wanted, Profile* profile,

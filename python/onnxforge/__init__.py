@@ -7,6 +7,11 @@
 Every error is an `onnxforge.Error`; its subclasses also derive from the built-in they refine.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._core import (
     Error,
     InternalError,
@@ -16,13 +21,15 @@ from ._core import (
     UnsupportedError,
 )
 from ._version import __version__
-from .build import BuildInfo, build_info
 from .description import Summary, TypeInfo, ValueInfo
 from .exchange import as_dlpack
 from .model import Model, ModelSource, check, convert_version, infer_shapes, load, save
 from .operators import OperatorInfo, Support, operators
-from .profile import NodeTiming, Profile
 from .session import Session
+
+if TYPE_CHECKING:
+    from .build import BuildInfo, build_info
+    from .profile import NodeTiming, Profile
 
 __all__ = [
     "BuildInfo",
@@ -52,3 +59,25 @@ __all__ = [
     "operators",
     "save",
 ]
+
+_ON_DEMAND = {
+    "BuildInfo": "build",
+    "build_info": "build",
+    "NodeTiming": "profile",
+    "Profile": "profile",
+}
+"""What a process that only runs a model does not ask for, and the module it is in: with what they
+need, these take as long to import as all others together."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"{__name__}.{_ON_DEMAND[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})

@@ -60,6 +60,7 @@ class BuildInfoDict(TypedDict):
     compiler: str
     tiers: list[str]
     marks: tuple[str, ...]
+    passes: list[str]
 
 class Model:
     @staticmethod
@@ -92,6 +93,7 @@ class Session:
         threads: int,
         tier: str,
         optimize: bool,
+        disabled_passes: list[str],
         image_decoder: Callable[[bytes, str], np.ndarray[Any, Any] | None] | None,
     ) -> None: ...
     def inputs(self) -> list[IoDict]: ...

@@ -19,6 +19,8 @@ class BuildInfo:
     compiler: str
     tiers: tuple[str, ...]
     """Names that `Session(tier=…)` takes on this machine."""
+    passes: tuple[str, ...]
+    """Rewrites of the graph, in order: what `Session(disable_passes=…)` may name."""
 
 
 def build_info() -> BuildInfo:
@@ -30,4 +32,5 @@ def build_info() -> BuildInfo:
         protobuf=raw["protobuf"],
         compiler=raw["compiler"],
         tiers=tuple(raw["tiers"]),
+        passes=tuple(raw["passes"]),
     )

@@ -22,8 +22,9 @@ class SupportsSerialize(Protocol):
 class Model:
     """An ONNX model. Immutable: what changes a model returns another one.
 
-    Tensor data is shared with the bytes the model was read from; external data is memory-mapped.
-    Made by `load`.
+    Large tensors are read from the model's file when they are needed; external data is
+    memory-mapped. Neither file may be changed in place until then; replacing one, as `save` does,
+    is no change. A `Session` needs the model's file no more. Made by `load`.
     """
 
     __slots__ = ("_core",)

@@ -8,10 +8,11 @@ from . import _core
 from .description import ValueInfo, value_info
 from .images import image_decoder
 from .model import ModelSource, load
-from .profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from .profile import Profile
 
 
 class Session:
@@ -24,11 +25,12 @@ class Session:
         tier: which kernels: "auto", "reference" (slow and obviously right), or a SIMD target out
             of `build_info().tiers`.
         optimize: rewrite the graph before it is compiled.
+        disable_passes: names of rewrites to leave out, out of `build_info().passes`.
 
     Raises:
         InvalidModelError: when the model breaks the standard.
         UnsupportedError: when an operator has neither kernel nor function body, naming it.
-        InvalidArgumentError: for an unknown tier or a negative number of threads.
+        InvalidArgumentError: for an unknown tier or pass, or a negative number of threads.
     """
 
     __slots__ = ("_core", "inputs", "outputs", "overridable_inputs")
@@ -46,8 +48,12 @@ class Session:
         threads: int | None = None,
         tier: str = "auto",
         optimize: bool = True,
+        disable_passes: Sequence[str] = (),
     ) -> None:
-        self._core = _core.Session(load(model)._core, threads or 0, tier, optimize, image_decoder())
+        passes = _names("disable_passes", disable_passes)
+        self._core = _core.Session(
+            load(model)._core, threads or 0, tier, optimize, passes, image_decoder()
+        )
         self.inputs = tuple(map(value_info, self._core.inputs()))
         self.overridable_inputs = tuple(map(value_info, self._core.overridable_inputs()))
         self.outputs = tuple(map(value_info, self._core.outputs()))
@@ -103,17 +109,23 @@ class Session:
             self.run(inputs)
         _, raw = self._core.run(dict(inputs), self._names(None), True)
         assert raw is not None
+        from .profile import Profile  # noqa: PLC0415 - most processes never profile
+
         return Profile.from_engine(raw)
 
     def _names(self, outputs: Sequence[str] | None) -> list[str]:
         if outputs is None:
             return [output.name for output in self.outputs]
-        if isinstance(outputs, str):
-            msg = f"outputs is a list of names, not one name: write [{outputs!r}]"
-            raise _core.InvalidArgumentError(msg)
-        return list(outputs)
+        return _names("outputs", outputs)
 
     def __repr__(self) -> str:
         inputs = ", ".join(map(str, self.inputs))
         outputs = ", ".join(map(str, self.outputs))
         return f"<onnxforge.Session ({inputs}) -> ({outputs}), {self.tier}, {self.threads} threads>"
+
+
+def _names(argument: str, names: Sequence[str]) -> list[str]:
+    if isinstance(names, str):
+        msg = f"{argument} is a list of names, not one name: write [{names!r}]"
+        raise _core.InvalidArgumentError(msg)
+    return list(names)

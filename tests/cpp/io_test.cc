@@ -833,6 +833,128 @@ void TestSaveAndLoad() {
   CHECK_EQ(Ops(ModelFile::FromPath(path).ToIr(Always).graph), "MatMul Add");
 }
 
+/// A model with tensors that are left in its file: as an initialiser, in a node of the graph and in one of a body.
+onnx::ModelProto WithLargeTensors() {
+  onnx::ModelProto model = Parse(R"(<ir_version: 8, opset_import: ["" : 17]>
+    large (bool cond, float[4, 8192] x) => (float[4, 8192] y)
+    <float[8192] w = {1}>
+    {
+      c = Constant <value = float[1] {1.0}> ()
+      a = Add(x, w)
+      b = Sub(a, c)
+      y = If (cond) <
+        then_branch = scaled () => (float[4, 8192] t) { k = Constant <value = float[1] {1.0}> ()  t = Mul(b, k) },
+        else_branch = same () => (float[4, 8192] e) { e = Identity(b) }
+      >
+    })");
+  const auto fill = [](onnx::TensorProto& tensor, float value) {
+    const std::vector<float> values(8192, value);
+    tensor.clear_float_data();
+    tensor.clear_dims();
+    tensor.add_dims(8192);
+    tensor.set_raw_data(values.data(), values.size() * sizeof(float));
+  };
+  auto& graph = *model.mutable_graph();
+  fill(*graph.mutable_initializer(0), 1.0f);
+  fill(*graph.mutable_node(0)->mutable_attribute(0)->mutable_t(), 2.0f);
+  auto& branches = *graph.mutable_node(3);
+  fill(*branches.mutable_attribute(0)->mutable_g()->mutable_node(0)->mutable_attribute(0)->mutable_t(), 3.0f);
+  return model;
+}
+
+float FirstOf(const ir::Graph& graph, const std::string& op_type, size_t input) {
+  return graph.value(Find(graph, op_type).inputs[input]).constant.data<float>()[0];
+}
+
+void TestLargeTensorsStayInTheFile() {
+  const TemporaryFolder folder;
+  const std::string path = folder / "model/large.onnx";
+  const std::string bytes = WithLargeTensors().SerializeAsString();
+  WriteFile(path, bytes);
+  const ModelFile file = ModelFile::FromPath(path);
+  const ir::Model imported = file.ToIr(Always);
+  CHECK_EQ(FirstOf(imported.graph, "Add", 1), 1.0f);
+  CHECK_EQ(FirstOf(imported.graph, "Sub", 1), 2.0f);
+  CHECK_EQ(FirstOf(*Find(imported.graph, "If").bodies[0].graph, "Mul", 1), 3.0f);
+  // What somebody still has is shared, as long as that is.
+  const ir::Model again = file.ToIr(Always);
+  const auto weights = [](const ir::Model& m) { return m.graph.value(Find(m.graph, "Add").inputs[1]).constant.raw(); };
+  CHECK(weights(imported) == weights(again));
+  CHECK_EQ(reinterpret_cast<uintptr_t>(weights(again)) % kAlignment, uintptr_t{0});
+
+  CHECK(file.Serialize() == bytes);
+  file.Check(true);
+  CHECK(file.InferShapes(true, true).Serialize().size() > bytes.size());
+  CHECK_EQ(FirstOf(file.ConvertVersion(18).ToIr(Always).graph, "Add", 1), 1.0f);
+  file.Save(path, {});  // over the file that the data is in
+  CHECK(ReadFile(path) == bytes);
+  file.Save(folder / "model/other.onnx", {1});
+  CHECK_EQ(FirstOf(ModelFile::FromPath(folder / "model/other.onnx").ToIr(Always).graph, "Sub", 1), 2.0f);
+}
+
+void TestFileThatWasChangedSinceItWasLoaded() {
+  const TemporaryFolder folder;
+  const std::string path = folder / "model/large.onnx";
+  WriteFile(path, WithLargeTensors().SerializeAsString());
+  const ModelFile file = ModelFile::FromPath(path);
+  WriteFile(path, "cut");  // in place: the same file, as other programs write
+  CHECK_THROWS(file.ToIr(Always), ErrorCode::kIo, "it was changed since it was loaded");
+  CHECK_THROWS(file.ToIr(Always), ErrorCode::kIo, "in tensor 'w'");
+}
+
+void TestLargeTensorsThatAreWrong() {
+  const TemporaryFolder folder;
+  const std::string path = folder / "model/large.onnx";
+  const auto load = [&](const onnx::ModelProto& model) {
+    WriteFile(path, model.SerializeAsString());
+    return ModelFile::FromPath(path).ToIr(Always);
+  };
+  onnx::ModelProto model = WithLargeTensors();
+  auto* w = model.mutable_graph()->mutable_initializer(0);
+  w->set_dims(0, 5);
+  CHECK_THROWS(load(model), ErrorCode::kInvalidModel, "its shape needs 20 bytes, but raw_data has 32768");
+  w->set_dims(0, 8192);
+  w->set_data_type(onnx::TensorProto::STRING);
+  CHECK_THROWS(load(model), ErrorCode::kInvalidModel, "needs 8192 entries in string_data");
+  w->set_data_type(onnx::TensorProto::FLOAT);
+  w->set_data_location(onnx::TensorProto::DEFAULT);
+  CHECK_EQ(FirstOf(load(model).graph, "Add", 1), 1.0f);
+}
+
+/// However the structure is broken: a file is read as protobuf reads it, or refused as protobuf refuses it.
+void TestSkimmedIsParsed() {
+  const TemporaryFolder folder;
+  const std::string path = folder / "model/large.onnx";
+  const std::string bytes = WithLargeTensors().SerializeAsString();
+  std::vector<size_t> structure;  // where no tensor's data is
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (i < 8 || bytes.compare(i - 8, 4, bytes, i - 4, 4) != 0) structure.push_back(i);
+  }
+  CHECK(structure.size() > 100 && structure.size() < 2000);
+  std::mt19937 random(7);
+  const auto outcome = [](auto open) {
+    try {
+      return open().Serialize();
+    } catch (const Error& error) {
+      return std::string(error.code() == ErrorCode::kInvalidModel ? "refused" : "failed");
+    }
+  };
+  for (int i = 0; i < 600; ++i) {
+    std::string mutant = bytes;
+    for (int n = i == 0 ? 0 : 1 + i % 2; n != 0; --n) {
+      const size_t at = structure[random() % structure.size()] % mutant.size();
+      if (random() % 3 == 0) {
+        mutant.erase(at, 1 + random() % 4);
+      } else {
+        mutant[at] = static_cast<char>(random());
+      }
+    }
+    WriteFile(path, mutant);
+    const std::string read = outcome([&] { return ModelFile::FromPath(path); });
+    CHECK(read == outcome([&] { return OpenBytes(mutant); }));
+  }
+}
+
 void TestSaveFails() {
   const TemporaryFolder folder;
   const ModelFile model = Open(Parse(kLinear));
@@ -1068,6 +1190,10 @@ int main() {
       {"InferShapes", TestInferShapes},
       {"ConvertVersion", TestConvertVersion},
       {"SaveAndLoad", TestSaveAndLoad},
+      {"LargeTensorsStayInTheFile", TestLargeTensorsStayInTheFile},
+      {"FileThatWasChangedSinceItWasLoaded", TestFileThatWasChangedSinceItWasLoaded},
+      {"LargeTensorsThatAreWrong", TestLargeTensorsThatAreWrong},
+      {"SkimmedIsParsed", TestSkimmedIsParsed},
       {"SaveFails", TestSaveFails},
       {"Summary", TestSummary},
       {"MutatedModels", TestMutatedModels},

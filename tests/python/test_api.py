@@ -156,6 +156,8 @@ def test_only_numpy_is_needed(tmp_path):
     program = """
 import sys, onnxforge
 onnxforge.Session(open(sys.argv[1], "rb").read()).run({"x": [[1, 2, 3]], "bias": [0, 0, 0]})
+assert "onnxforge.profile" not in sys.modules  # nor what it needs
+assert {"Profile", "build_info"} <= set(dir(onnxforge))
 loaded = {name.partition(".")[0] for name in sys.modules}
 assert not loaded & {"onnx", "ml_dtypes", "google", "onnxruntime"}, loaded
 assert "numpy" in loaded
@@ -164,6 +166,13 @@ assert "numpy" in loaded
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
     subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+
+
+def test_what_is_imported_on_demand_is_there():
+    for name in onnxforge.__all__:
+        assert getattr(onnxforge, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Sessions'"):
+        _ = onnxforge.Sessions
 
 
 def test_the_version_is_one():

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import onnxforge
-from benchmarks.models import bert_mini, decoder_step, lstm, mobilenet_v2, resnet18, trees
+from benchmarks.models import bert_mini, chain, decoder_step, lstm, mobilenet_v2, resnet18, trees
 from tests.python.support import relative_difference
 
 MODELS = {
     "bert_mini": bert_mini.build,
     "bert_mini_20": partial(bert_mini.build, opset=20),
+    "chain": partial(chain.build, 100),
     "decoder_step": decoder_step.build,
     "lstm": lstm.build,
     "mobilenet_v2": mobilenet_v2.build,

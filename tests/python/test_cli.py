@@ -155,6 +155,16 @@ def test_run_writes_sequences(call, tmp_path):
         np.testing.assert_array_equal(written["s.0"], -written["s.1"])
 
 
+def test_a_pass_can_be_left_out(call, tmp_path):
+    path = tmp_path / "m.onnx"
+    model = parse("agraph (float[2] x) => (float[2] y) { a = Identity(x) y = Neg(a) }")
+    path.write_bytes(model.SerializeToString())
+    for options, left in [((), ["Neg"]), (("eliminate_identity",), ["Identity", "Neg"])]:
+        arguments = [word for name in options for word in ("--disable-pass", name)]
+        profile = succeed(call, "profile", path, *arguments)
+        assert [node["op_type"] for node in profile["nodes"]] == left
+
+
 def test_profile(call, tiny_path, tmp_path):
     code, out, _ = call("profile", tiny_path, "--trace", tmp_path / "trace.json")
     assert code == 0
@@ -177,6 +187,7 @@ def test_profile(call, tiny_path, tmp_path):
         (["run", "{tiny}", "--shape", "x=3"], "the rank is 1, not 2"),
         (["run", "{tiny}", "--only", "z"], "no output 'z'"),
         (["run", "{tiny}", "--tier", "AVX9"], "AVX9"),
+        (["run", "{tiny}", "--disable-pass", "fuse_all"], "no pass 'fuse_all' to leave out"),
         (["run", "{tiny}", "--inputs", "nowhere.npz"], "cannot read nowhere.npz"),
         (["run", "{tiny}", "--inputs", "{tiny}"], "not an array file"),
         (["run", "{tiny}", "--output", "{tmp}/no/such/folder/y.npz"], "cannot write"),

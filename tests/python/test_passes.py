@@ -322,3 +322,32 @@ def test_what_is_written_out_becomes_one_node(body, left):
     if left is not None:
         assert operators(model, X) == left
     assert_same_numbers(model, X, tolerance=2e-6)
+
+
+def test_a_pass_can_be_left_out():
+    model = parse("agraph (float[2, 3] x) => (float[2, 3] y) { a = Identity(x) y = Neg(a) }")
+    assert operators(model, X) == ["Neg"]
+    session = onnxforge.Session(model, disable_passes=["eliminate_identity"])
+    profile = session.profile(X, warmup=0)
+    assert [node.op_type for node in profile.nodes] == ["Identity", "Neg"]
+
+
+def test_every_pass_can_be_left_out_and_all_of_them():
+    passes = onnxforge.build_info().passes
+    assert {"fold_constants", "fuse_add", "sink_transposes"} <= set(passes)
+    model = parse("agraph (float[2, 3] x) => (float[2, 3] y) { a = Identity(x) y = Neg(a) }")
+    for name in passes:
+        np.testing.assert_array_equal(
+            onnxforge.Session(model, disable_passes=(name,)).run(X)["y"], -X["x"]
+        )
+    profile = onnxforge.Session(model, disable_passes=passes).profile(X, warmup=0)
+    assert [node.op_type for node in profile.nodes] == ["Identity", "Neg"]
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+def test_a_pass_that_is_not_there(optimize):
+    model = parse("agraph (float[2, 3] x) => (float[2, 3] y) { y = Neg(x) }")
+    with pytest.raises(onnxforge.InvalidArgumentError, match=r"no pass 'fuse_adds'.*fuse_add, "):
+        onnxforge.Session(model, optimize=optimize, disable_passes=["fuse_add", "fuse_adds"])
+    with pytest.raises(onnxforge.InvalidArgumentError, match=r"write \['fuse_add'\]"):
+        onnxforge.Session(model, optimize=optimize, disable_passes="fuse_add")

@@ -106,10 +106,15 @@ class Convolver {
     const bool winograd = Winograd::Pays(constant_.tensor, groups_);
     const std::optional<bool> large = winograd ? IsLarge(node) : false;
     if (winograd && large.value_or(true)) winograd_.emplace(ops_, constant_.tensor);
-    if (large.value_or(false)) return;
-    storage_ = AllocateStorage(constant_.packed_floats(ops_) * sizeof(float));
-    constant_.Pack(ops_, static_cast<float*>(storage_.get()));
+    if (!large.value_or(false)) {
+      storage_ = AllocateStorage(constant_.packed_floats(ops_) * sizeof(float));
+      constant_.Pack(ops_, static_cast<float*>(storage_.get()));
+    }
+    // From here on only the shape is asked for.
+    constant_.tensor = Tensor::View(constant_.tensor.dtype(), constant_.tensor.shape(), nullptr, nullptr);
   }
+
+  bool ReadsConstant(size_t input) const { return input != 1 || !constant_.tensor.defined(); }
 
   Filters FiltersFor(KernelContext& context) const {
     if (constant_.tensor.defined()) return constant_;
@@ -278,6 +283,8 @@ class Conv final : public Kernel {
                       context.Threads());
   }
 
+  bool ReadsConstant(size_t input) const override { return convolver_.ReadsConstant(input); }
+
  private:
   Convolver convolver_;
 };
@@ -312,6 +319,8 @@ class ChannelsLastConv final : public Kernel {
     CheckSizes(g);
     convolver_.Run(filters, g, x.data<float>(), epilogue, out.data<float>(), context);
   }
+
+  bool ReadsConstant(size_t input) const override { return convolver_.ReadsConstant(input); }
 
  private:
   Convolver convolver_;

@@ -125,6 +125,8 @@ class MatMul final : public Kernel {
     Multiply(a.data<float>(), a_shape, a_batch, stack, batch, epilogue, out.data<float>(), context.Threads());
   }
 
+  bool ReadsConstant(size_t input) const override { return input != 1 || constant_rank_ == 0; }
+
  private:
   static Tensor AsMatrices(const Tensor& b) { return b.rank() == 1 ? b.Reshaped({b.dim(0), 1}) : b; }
 
@@ -219,6 +221,8 @@ class Gemm final : public Kernel {
     if (const Tensor* c = context.OptionalInput(2); c != nullptr && beta_ != 0.0f) AddBias(*c, call, context);
     RunGemms(ops_, 1, call.m, call.n, call.depth, context.Threads(), [&](size_t) { return call; });
   }
+
+  bool ReadsConstant(size_t input) const override { return input != 1 || constant_b_.data == nullptr; }
 
  private:
   static const float* Transposed(const Tensor& a, KernelContext& context) {

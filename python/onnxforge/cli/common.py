@@ -99,12 +99,23 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
     engine.add_argument(
         "--no-optimize", action="store_true", help="run the graph as it stands in the file"
     )
+    engine.add_argument(
+        "--disable-pass",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a rewrite of the graph to leave out, as in fuse_add; may be repeated",
+    )
 
 
 def make_session(options: argparse.Namespace, model: Model) -> Session:
     """Compile the model as the options say."""
     return Session(
-        model, threads=options.threads, tier=options.tier, optimize=not options.no_optimize
+        model,
+        threads=options.threads,
+        tier=options.tier,
+        optimize=not options.no_optimize,
+        disable_passes=options.disable_pass,
     )
 
 

@@ -39,8 +39,9 @@ struct Summary {
   int64_t parameter_bytes = 0;
 };
 
-/// An ONNX model as it stands in its file. Immutable: what changes it returns another one. Tensor data is shared with
-/// the bytes it was read from; external data is memory-mapped read-only.
+/// An ONNX model as it stands in its file. Immutable: what changes it returns another one. Small tensors share their
+/// data with the message; large ones are read from the model's file when they are asked for, which fails with kIo once
+/// that file was cut short; external data is memory-mapped read-only.
 class ModelFile {
  public:
   /// Fails with kIo (cannot read) or kInvalidModel (not a model: says at which byte and why as far as is known).

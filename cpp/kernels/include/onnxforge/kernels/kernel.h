@@ -101,6 +101,9 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual void Run(KernelContext& context) const = 0;
+  /// Whether a run reads the elements of constant input `input`. What was packed need not be kept: where no reader says
+  /// so, the input has its type and shape in a run, but no memory.
+  virtual bool ReadsConstant(size_t /*input*/) const { return true; }
 };
 
 /// A kernel from a callable `void(KernelContext&)`.

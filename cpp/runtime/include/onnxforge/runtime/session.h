@@ -19,8 +19,9 @@ namespace onnxforge::runtime {
 struct SessionOptions {
   int threads = 0;  // 0: one per core this process may use
   Tier tier = Tier::Auto();
-  bool optimize = true;        // run the passes
-  ImageDecoder image_decoder;  // empty: the operator ImageDecoder is refused
+  bool optimize = true;                      // run the passes
+  std::vector<std::string> disabled_passes;  // but these, by name
+  ImageDecoder image_decoder;                // empty: the operator ImageDecoder is refused
 };
 
 /// A graph input or output, for people and for checking what the caller passes.
@@ -55,6 +56,9 @@ class Cancelled : public std::exception {
 
 /// Whether a session can run an operator version: there is a kernel, or it runs bodies (If, Loop, Scan, SequenceMap).
 bool CanRun(std::string_view domain, std::string_view op_type, int since_version);
+
+/// What SessionOptions::disabled_passes may name, in the order in which they run.
+std::vector<std::string> PassNames();
 
 /// A compiled model. Run() may be called from several threads at once.
 class Session {

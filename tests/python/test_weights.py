@@ -1,0 +1,116 @@
+"""What becomes of weights: packed ones are not kept a second time, those a run reads are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+import onnxforge
+from tests.python.support import parse, relative_difference
+
+RANDOM = np.random.default_rng(0)
+
+
+def with_weights(text, **weights):
+    model = parse(text)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(array, name) for name, array in weights.items()
+    )
+    return model
+
+
+def drawn(*shape):
+    return RANDOM.standard_normal(shape).astype(np.float32) / 8
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "y = MatMul(x, w)",
+        "a = MatMul(x, w) b = MatMul(a, w) y = MatMul(b, w)",  # packed by three kernels
+        "a = MatMul(x, w) y = Add(a, w)",  # packed by one, read by another
+        "a = MatMul(x, w) b = Transpose<perm = [1, 0]>(w) y = MatMul(a, b)",
+        "a = MatMul(x, w) y = MatMul(w, a)",  # on the left it is not packed
+        "a = MatMul(x, w) b = Identity(w) y = Mul(a, b)",
+        "y = Gemm<transB = 1>(x, w)",
+        "y = MatMul(w, w)",
+        """a = MatMul(x, w) s = ReduceSum<keepdims = 0>(a) z = Less(s, s)
+        y = If(z) <then_branch = t () => (float[N, M] p) { p = MatMul(a, w) },
+                   else_branch = e () => (float[N, M] q) { q = Add(a, w) }>""",
+        """a = MatMul(x, w) n = Constant<value = int64 {3}>() c = Constant<value = bool {1}>()
+        y = Loop(n, c, a) <body = step (int64 i, bool k, float[N, M] s) => (bool l, float[N, M] t)
+            { l = Identity(k) t = MatMul(s, w) }>""",
+    ],
+)
+@pytest.mark.parametrize("optimize", [True, False])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_whoever_reads_a_weight_finds_it(body, optimize, threads, tmp_path):
+    graph = "agraph (float[96, 96] x) => (float[N, M] y) { " + body + " }"
+    model = with_weights(graph, w=drawn(96, 96))
+    feeds = {"x": drawn(96, 96)}
+    (expected,) = onnxforge.Session(model, tier="reference", optimize=False).run(feeds).values()
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    for source in (model, path):
+        session = onnxforge.Session(source, optimize=optimize, threads=threads)
+        for _ in range(3):
+            assert relative_difference(session.run(feeds)["y"], expected) < 1e-5
+
+
+def test_a_weight_that_is_also_an_output():
+    graph = "agraph (float[64, 64] x) => (float[64, 64] y, float[64, 64] w) { y = MatMul(x, w) }"
+    weights = drawn(64, 64)
+    outputs = onnxforge.Session(with_weights(graph, w=weights)).run({"x": drawn(64, 64)})
+    np.testing.assert_array_equal(outputs["w"], weights)
+
+
+def test_convolutions_of_new_sizes_still_know_their_filters():
+    body = "{ a = Conv(x, w) y = Conv(a, w) }"
+    graph = f"agraph (float[1, 16, H, W] x) => (float[1, 16, P, Q] y) {body}"
+    model = with_weights(graph, w=drawn(16, 16, 3, 3))
+    session = onnxforge.Session(model)
+    reference = onnxforge.Session(model, tier="reference", optimize=False)
+    for size in (8, 32, 9):
+        feeds = {"x": drawn(1, 16, size, size)}
+        expected = reference.run(feeds)["y"]
+        assert relative_difference(session.run(feeds)["y"], expected) < 1e-4
+
+
+PEAK = """
+import sys, onnxforge
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+base = peak()
+session = onnxforge.Session(sys.argv[1], threads=1)
+print(peak() - base)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_making_a_session_never_holds_all_weights_twice(tmp_path):
+    weights = {f"w{i}": drawn(1024, 1024) for i in range(16)}  # 4 MiB each
+    chain = " ".join(f"v{i + 1} = MatMul(v{i}, w{i})" for i in range(16))
+    graph = f"agraph (float[1, 1024] v0) => (float[1, 1024] v16) {{ {chain} }}"
+    path = tmp_path / "model.onnx"
+    onnx.save(with_weights(graph, **weights), path)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(path)], check=True, capture_output=True, text=True
+    )
+    assert float(done.stdout) < 1.4 * 64
+
+
+def test_the_file_may_change_once_there_is_a_session(tmp_path):
+    path = tmp_path / "model.onnx"
+    graph = "agraph (int64[2] i) => (float[2, 256] y) { y = Gather(w, i) }"
+    table = drawn(512, 256)
+    onnx.save(with_weights(graph, w=table), path)
+    session = onnxforge.Session(path)
+    path.write_bytes(b"something else")
+    rows = session.run({"i": np.array([511, 3])})["y"]
+    np.testing.assert_array_equal(rows, table[[511, 3]])
