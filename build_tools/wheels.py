@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 from build_tools.across import make, open_workshop
 from build_tools.errors import ToolchainError, UsageError
 from build_tools.fetch import Fetcher
+from build_tools.labs import Stand
 from build_tools.matrix import load_matrix
 from build_tools.prepare import provide_highway, settle
 from build_tools.protobuf.provide import provide_protobuf
 from build_tools.python_headers import TargetPython, provide_python
 from build_tools.sample import provide_sample
 from build_tools.storage import PARTIAL, guarded, locked, rename, sha256_of, write_json
-from build_tools.trials import Stand, try_wheel
+from build_tools.trials import try_wheel
 
 if TYPE_CHECKING:
     import argparse
