@@ -88,11 +88,14 @@ def cross(stand, python, folder):
     compiler = write_wrappers(target, zig, stand.host, site.config.cache_dir) / "cc"
     (folder / "tiny.c").write_text(SOURCE, encoding="utf-8")
     made = folder / f"tiny{target.extension_suffix(python.version)}"
-    hidden = ("-O2", "-fPIC", "-fvisibility=hidden", "-fno-stack-protector", "-nostdlib")
-    command = [compiler, *hidden, f"-I{python.include_dir}", "-shared", "tiny.c", "-o", made]
-    command += [python.library] if python.library else []
-    said = site.context.runner.run(command, cwd=folder, env=stand.host.environ)
-    assert said.ok, said.text
+    compiled = ("-O2", "-fPIC", "-fvisibility=hidden", "-fno-stack-protector", "-c", "tiny.c")
+    library = [python.library] if python.library else []
+    for words in (
+        [*compiled, f"-I{python.include_dir}", "-o", "tiny.o"],
+        ["-shared", "-nostdlib", "tiny.o", *library, "-o", made],
+    ):
+        said = site.context.runner.run([compiler, *words], cwd=folder, env=stand.host.environ)
+        assert said.ok, said.text
     return made
 
 
