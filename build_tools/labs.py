@@ -234,11 +234,11 @@ def _unpacked(
 
 
 def _builder(python: str, stand: Stand) -> Path:
-    """Return a program that is a CPython of this machine: one is needed to build another's."""
+    """Return a program that is Debian's CPython for this machine, to build another's with.
+
+    It runs the library that it builds, and so must be of the very same version.
+    """
     site, host = stand.site, stand.host
-    found = next(find_interpreters(python, host, site.context.runner), None)
-    if found:
-        return found.executable
     words = map(str, _debian_command(python, host.machine, stand))
     script = site.config.build_dir.absolute() / f"python{python}"
     with guarded(script, "write the script that starts a Python"):

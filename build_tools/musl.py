@@ -49,7 +49,7 @@ class MuslPlan:
     """The release of Debian with its sources."""
 
     builder: Path
-    """A CPython of the same version that runs on this machine."""
+    """A CPython of the very same version that runs on this machine."""
 
 
 def provide_musl_python(plan: MuslPlan, site: Site) -> Path:
@@ -98,6 +98,8 @@ def configure_words(plan: MuslPlan, prefix: Path, site: Site) -> list[str]:
         f"--build={site.context.host.machine}-linux-gnu",
         f"--with-build-python={plan.builder}",
         f"CC={compiler.cc}",
+        # By this name, which Clang's stdarg.h does not have, configure tells musl from others.
+        f"CPP={compiler.cc} -E -D__DEFINED_va_list",
         f"AR={compiler.cc.with_name('ar')}",
         f"RANLIB={compiler.cc.with_name('ranlib')}",
         *_OPTIONS,
