@@ -19,8 +19,14 @@ RELEASES = {"3.13": "trixie"}
 VERSION = said("3.13.5\n")
 
 
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory):
+    """Where the compiler is remembered, which no test is about."""
+    return tmp_path_factory.mktemp("probed")
+
+
 @pytest.fixture
-def make(tmp_path, monkeypatch):
+def make(tmp_path, monkeypatch, probed):
     """Make a stand for a target on an x86-64 Linux machine, whose Pythons say they are 3.13.5.
 
     Debian's packages are folders of the packages' names; a CPython on musl is a file that says who
@@ -41,7 +47,9 @@ def make(tmp_path, monkeypatch):
         for name in programs:
             script(tmp_path / "bin" / name, "")
         path = str(tmp_path / "bin")
-        site = replace(make_site(tmp_path, environ={"PATH": path}), target=row.target)
+        site = replace(
+            make_site(tmp_path, environ={"PATH": path}, probed=probed), target=row.target
+        )
         host = replace(site.context.host, system="linux", machine="x86_64")
         runner = RecordedRunner([(has("--version"), said("wine-8.0\n")), (lambda _: True, VERSION)])
         context = replace(site.context, host=host, runner=runner)
