@@ -7,7 +7,6 @@ Python costs the extension module alone.
 from __future__ import annotations
 
 import importlib
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from build_tools.audit import Expectation, audit
 from build_tools.bill.attach import attach_bill
 from build_tools.bill.materials import engine_materials
 from build_tools.config import Linkage
+from build_tools.durations import Spent, Stopwatch
 from build_tools.onnx import provide_onnx
 from build_tools.prepare import Prepared
 from build_tools.protobuf.provide import provide_protobuf_across
@@ -44,8 +44,8 @@ class Workshop:
     prepared: Prepared
     """The cross compiler and the libraries for the target."""
 
-    seconds: float
-    """How long they took; next to nothing where the cache had them."""
+    spent: Spent
+    """What they took; next to nothing where the cache had them."""
 
     @property
     def site(self) -> Site:
@@ -68,15 +68,15 @@ class Made:
     audit: Audit
     """What was proved of it."""
 
-    seconds: float
-    """How long it took, proofs included."""
+    spent: Spent
+    """What it took, proofs included."""
 
 
 def open_workshop(
     native: Site, target: Target, builders: ProtobufInstall, highway: Path
 ) -> Workshop:
     """Have compiler and libraries for ``target``; ``native``, ``builders``: this machine's."""
-    clock = time.perf_counter()
+    watch = Stopwatch()
     context, config = native.context, native.config
     toolchain = zig_toolchain(
         target, context.host, context.runner, context.record, config.cache_dir
@@ -87,12 +87,12 @@ def open_workshop(
     protobuf = provide_protobuf_across(site, builders)
     onnx = provide_onnx(site, protobuf)
     prepared = Prepared(site=site, protobuf=protobuf, onnx=onnx, highway=highway)
-    return Workshop(prepared=prepared, seconds=time.perf_counter() - clock)
+    return Workshop(prepared=prepared, spent=watch.spent())
 
 
 def make(workshop: Workshop, python: TargetPython) -> Made:
     """Compile, pack, repair and prove the wheel for one Python."""
-    clock, site, target = time.perf_counter(), workshop.site, workshop.target
+    watch, site, target = Stopwatch(), workshop.site, workshop.target
     version = python.version
     folder = site.config.build_dir.absolute() / "wheels" / target.name
     plan = WheelPlan(
@@ -113,8 +113,7 @@ def make(workshop: Workshop, python: TargetPython) -> Made:
     attach_bill(final, engine_materials(workshop.prepared, version, folder / "tree"))
     with site.context.record.step(f"{target} {version}: audit"):
         proved = audit(final, expectation(site), site.context)
-    seconds = time.perf_counter() - clock
-    return Made(path=final, audit=proved, seconds=seconds)
+    return Made(path=final, audit=proved, spent=watch.spent())
 
 
 def python_definitions(python: TargetPython, target: Target) -> dict[str, CacheValue]:

@@ -7,6 +7,7 @@ a foreign architecture in dpkg is needed, and nothing of the machine changes. ap
 from __future__ import annotations
 
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _TIMEOUT = 600.0
+# The lists of a release that is not out yet expire after a week, and not every mirror keeps up.
+# What they name is signed all the same, and is compiled against and tried with, never installed.
 _CONFIGURATION = """\
 APT::Architecture "{architecture}";
 APT::Architectures {{ "{architecture}"; }};
 APT::Sandbox::User "";
 APT::Install-Recommends "false";
 Acquire::Languages "none";
+Acquire::Check-Valid-Until "false";
 Dir "{root}";
 Dir::State "{root}/state";
 Dir::State::status "{root}/status";
@@ -66,20 +70,26 @@ class Debian:
         a package cannot be had.
         """
         self._update()
-        if alone:
-            found = self._fetch(["download", *packages], self.folder)
-            archives = sorted(found.glob("*.deb"))
-        else:
-            verb = ["install", "--yes", "--download-only", *packages]
-            archives = sorted((self._fetch(verb, self.folder) / "cache/archives").glob("*.deb"))
         _merge_usr(into)
-        for archive in archives:
-            self._run(["dpkg-deb", "--extract", archive, into], f"unpack {archive.name}")
+        # A folder for this call alone: what was fetched before is not to be unpacked, too.
+        with tempfile.TemporaryDirectory(prefix="fetched-", dir=self.folder) as name:
+            fetched = Path(name)
+            if alone:
+                self._fetch(["download", *packages], fetched)
+            else:
+                (fetched / "partial").mkdir()
+                archives = f"Dir::Cache::archives={fetched}"
+                verb = ["install", "--yes", "--download-only", "--option", archives]
+                self._fetch([*verb, *packages], fetched)
+            for archive in sorted(fetched.glob("*.deb")):
+                self._run(["dpkg-deb", "--extract", archive, into], f"unpack {archive.name}")
 
-    def sources(self, package: str) -> Path:
-        """Return the folder with the source archives of a package."""
+    def sources(self, package: str, into: Path) -> Path:
+        """Fetch the sources of a package into an empty folder; return upstream's own archive."""
         self._update()
-        return self._fetch(["source", "--download-only", package], self.folder)
+        self._fetch(["source", "--download-only", package], into)
+        (archive,) = into.glob("*.orig.tar.?z")
+        return archive
 
     def _update(self) -> None:
         mirror = find_mirror(self.context)
@@ -93,14 +103,16 @@ class Debian:
         (self.folder / "sources.list").write_text(lines, encoding="utf-8")
         self._run(["apt-get", "--quiet", "update"], f"read the list of Debian {self.release}")
 
-    def _fetch(self, words: Sequence[str], cwd: Path) -> Path:
-        self._run(["apt-get", "--quiet", *words], f"fetch {words[-1]} of Debian {self.release}")
-        return cwd
+    def _fetch(self, words: Sequence[str], into: Path) -> None:
+        doing = f"fetch {words[-1]} of Debian {self.release}"
+        self._run(["apt-get", "--quiet", *words], doing, into)
 
-    def _run(self, command: Sequence[str | Path], doing: str) -> None:
+    def _run(self, command: Sequence[str | Path], doing: str, cwd: Path | None = None) -> None:
         environ = {**self.context.host.environ, "APT_CONFIG": str(self.folder / "apt.conf")}
         environ |= {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-        said = self.context.runner.run(command, cwd=self.folder, env=environ, timeout=_TIMEOUT)
+        said = self.context.runner.run(
+            command, cwd=cwd or self.folder, env=environ, timeout=_TIMEOUT
+        )
         if not said.ok:
             raise NetworkError(f"cannot {doing}", looked=[f"{said.command}\n{said.text[-2000:]}"])
 

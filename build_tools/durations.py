@@ -1,6 +1,39 @@
-"""Times and sizes in the form in which people read them."""
+"""Times: taken, and like sizes in the form in which people read them."""
 
 from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What a piece of work has cost."""
+
+    seconds: float
+    """The time that passed, however busy the machine was with other work."""
+
+    processor: float
+    """What processors worked for it, all together."""
+
+
+class Stopwatch:
+    """Tells what was spent since it was made, by this process and by those that it waited for."""
+
+    def __init__(self) -> None:
+        self._start = _now()
+
+    def spent(self) -> Spent:
+        """Return what was spent until now."""
+        start, now = self._start, _now()
+        return Spent(seconds=now.seconds - start.seconds, processor=now.processor - start.processor)
+
+
+def _now() -> Spent:
+    work = os.times()
+    own, children = work.user + work.system, work.children_user + work.children_system
+    return Spent(seconds=time.perf_counter(), processor=own + children)
 
 
 def duration(seconds: float) -> str:

@@ -1,73 +1,109 @@
-"""A CPython on musl, to try musllinux wheels with: Debian's sources of it, compiled with musl-gcc.
+"""A CPython on musl, to try musllinux wheels with: Debian's sources of it, compiled with zig.
 
 No package index has one. It lacks what needs further libraries (zlib, OpenSSL…), which no trial
-uses.
+uses. It is cross compiled for every processor, this machine's too: one recipe, and no musl needed
+in the system.
 """
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build_tools.debian import Debian
 from build_tools.errors import CompileError
 from build_tools.process import tail
+from build_tools.storage import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from build_tools.recipe import Site
 
-# configure compares what compiler and machine call themselves; musl-gcc speaks for the machine.
-_COMPILER = """\
-#!/bin/sh
-[ "$1" = --print-multiarch ] && echo {machine}-linux-musl && exit
-exec {compiler} "$@"
-"""
+# What configure finds out by running a program, and what zig's musl has and older ones lack.
+_ANSWERS = (
+    *("ac_cv_file__dev_ptmx=yes", "ac_cv_file__dev_ptc=no", "ac_cv_buggy_getaddrinfo=no"),
+    *("ac_cv_func_preadv2=no", "ac_cv_func_pwritev2=no"),
+)
+_OPTIONS = (
+    *("--without-ensurepip", "--disable-test-modules"),
+    # Zig links programs for musl statically, and those load no extension.
+    "LDFLAGS=-dynamic",
+    # A variable of the C library that a program has a copy of is not the one that musl sets; and
+    # zig takes it for an error that a Python knows the day it was compiled on.
+    "CFLAGS=-fPIC -Wno-date-time",
+    *_ANSWERS,
+)
 
 
-def provide_musl_python(python: str, release: str, compiler: Path, site: Site) -> Path:
-    """Return the interpreter, built when it is not in the cache.
+@dataclass(frozen=True, kw_only=True)
+class MuslPlan:
+    """What is built, and by whom."""
+
+    python: str
+    """The version, e.g. "3.13"."""
+
+    release: str
+    """The release of Debian with its sources."""
+
+    builder: Path
+    """A CPython of the very same version that runs on this machine."""
+
+
+def provide_musl_python(plan: MuslPlan, site: Site) -> Path:
+    """Return the interpreter for the site's target, built when it is not in the cache.
 
     Raises CompileError with the log's end; NoDebianError where the sources are not to be had.
     """
 
     def build(prefix: Path) -> None:
-        with site.context.record.step(f"CPython {python} on musl: build (some minutes, once)"):
-            _build(python, release, compiler, prefix, site)
+        with site.context.record.step(f"CPython {plan.python} on musl: build (minutes, once)"):
+            _build(plan, prefix, site)
 
-    inputs = {"release": release, "compiler": str(compiler)}
-    prefix = site.cache.prefix("musl-python", python, inputs, build).path
-    return prefix / "bin" / f"python{python}"
+    inputs = {
+        "release": plan.release,
+        "compiler": site.toolchain.reasons[0],
+        "recipe": sha256_of(Path(__file__)),
+    }
+    prefix = site.cache.prefix("musl-python", plan.python, inputs, build).path
+    return prefix / "bin" / f"python{plan.python}"
 
 
-def _build(python: str, release: str, compiler: Path, prefix: Path, site: Site) -> None:
+def _build(plan: MuslPlan, prefix: Path, site: Site) -> None:
     debian = Debian(
-        release=release,
+        release=plan.release,
         architecture="amd64",
-        folder=site.cache.root / "debian" / f"{release}-amd64",
+        folder=site.cache.root / "debian" / f"{plan.release}-amd64",
         context=site.context,
     )
-    archives = debian.sources(f"python{python}")
-    archive = max(archives.glob(f"python{python}_*.orig.tar.*"), key=lambda path: path.name)
-    work = site.config.build_dir.absolute() / f"musl-python-{python}"
+    work = site.config.build_dir.absolute() / f"musl-python{plan.python}-{site.target.machine}"
     shutil.rmtree(work, ignore_errors=True)
-    shutil.unpack_archive(archive, work)
-    (tree,) = (path for path in work.iterdir() if path.is_dir())
-    driver = work / "musl-cc"
-    text = _COMPILER.format(machine=site.target.machine, compiler=compiler)
-    driver.write_text(text, encoding="utf-8")
-    driver.chmod(0o755)
-    options = [
-        "--without-ensurepip",
-        "--disable-test-modules",
-        f"--prefix={prefix}",
-        f"CC={driver}",
-    ]
-    _run(["./configure", "--quiet", *options], tree, site)
+    (work / "archive").mkdir(parents=True)
+    archive = debian.sources(f"python{plan.python}", work / "archive")
+    shutil.unpack_archive(archive, work / "tree")
+    (tree,) = (path for path in (work / "tree").iterdir() if path.is_dir())
+    _run(["./configure", "--quiet", *configure_words(plan, prefix, site)], tree, site)
     _run(["make", f"-j{site.jobs}", "altinstall"], tree, site)
     shutil.rmtree(work)
+
+
+def configure_words(plan: MuslPlan, prefix: Path, site: Site) -> list[str]:
+    """Return what configure is told."""
+    compiler = site.toolchain.compiler
+    return [
+        f"--prefix={prefix}",
+        f"--host={site.target.machine}-linux-musl",
+        f"--build={site.context.host.machine}-linux-gnu",
+        f"--with-build-python={plan.builder}",
+        f"CC={compiler.cc}",
+        # By this name, which Clang's stdarg.h does not have, configure tells musl from others.
+        f"CPP={compiler.cc} -E -D__DEFINED_va_list",
+        f"AR={compiler.cc.with_name('ar')}",
+        f"RANLIB={compiler.cc.with_name('ranlib')}",
+        *_OPTIONS,
+    ]
 
 
 def _run(command: Sequence[str], tree: Path, site: Site) -> None:

@@ -8,22 +8,23 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from build_tools.across import make, open_workshop
+from build_tools.durations import Spent, Stopwatch
 from build_tools.errors import ToolchainError, UsageError
 from build_tools.fetch import Fetcher
+from build_tools.labs import Stand
 from build_tools.matrix import load_matrix
 from build_tools.prepare import provide_highway, settle
 from build_tools.protobuf.provide import provide_protobuf
 from build_tools.python_headers import TargetPython, provide_python
 from build_tools.sample import provide_sample
 from build_tools.storage import PARTIAL, guarded, locked, rename, sha256_of, write_json
-from build_tools.trials import Stand, try_wheel
+from build_tools.trials import try_wheel
 
 if TYPE_CHECKING:
     import argparse
@@ -179,13 +180,13 @@ def line(entry: dict[str, Any]) -> str:
 def _wheel(run: Run, job: Job, workshop: Workshop, python: TargetPython) -> dict[str, Any]:
     """Make, try and publish one wheel; return what wheels.json says of it."""
     made = make(workshop, python)
-    clock, trial = time.perf_counter(), None
+    watch, trial = Stopwatch(), None
     if run.tried:
         sample, model = run.tried
         releases = run.matrix.debian
         stand = Stand(site=workshop.site, releases=releases, sample=sample, model=model)
         trial = try_wheel(made.path, python.version, job.row.way, stand)
-    tried = time.perf_counter() - clock
+    tried = watch.spent()
     published = _publish(made.path, run.site.config.out_dir)
     first = python is job.pythons[0]
     return {
@@ -194,18 +195,21 @@ def _wheel(run: Run, job: Job, workshop: Workshop, python: TargetPython) -> dict
         "file": published.name,
         "sha256": sha256_of(published),
         "bytes": published.stat().st_size,
-        "seconds": {
-            "libraries": round(workshop.seconds, 1) if first else 0.0,
-            "wheel": round(made.seconds, 1),
-            "trial": round(tried, 1),
+        "spent": {
+            "libraries": _times(workshop.spent) if first else None,
+            "wheel": _times(made.spent),
+            "trial": _times(tried),
         },
-        "first": first,
         "compiler": workshop.site.toolchain.reasons[0],
         "headers": python.origin,
         "proofs": len(made.audit.proofs),
         "audit": made.audit.as_dict(),
         "run": _trial_dict(trial) if trial else None,
     }
+
+
+def _times(spent: Spent) -> dict[str, float]:
+    return {"seconds": round(spent.seconds, 1), "processor": round(spent.processor, 1)}
 
 
 def _trial_dict(trial: Trial) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def section(domain: str, rows: list[OperatorInfo]) -> Iterable[str]:
 
 TABLE = ("<!-- table:", "<!-- end of table -->")
 RELEASES = "releases.json"
-KEPT = ("target", "python", "file", "bytes", "seconds", "first", "proofs", "run")
+KEPT = ("target", "python", "file", "bytes", "spent", "proofs", "run")
 
 
 def with_table(page: str, lines: Iterable[str]) -> str:
@@ -102,13 +102,17 @@ def wheels_table(rows: list[dict[str, Any]]) -> Iterable[str]:
     yield "| target | Python | libraries, s | built, s | MB | claims proved | run on |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | --- |"
     for row in rows:
-        seconds = row["seconds"]
-        libraries = f"{seconds['libraries']:.0f}" if row["first"] else ""
+        spent = row["spent"]
         cells = (
-            *(row["target"], row["python"], libraries, f"{seconds['wheel']:.0f}"),
+            *(row["target"], row["python"], times(spent["libraries"]), times(spent["wheel"])),
             *(f"{row['bytes'] / 1e6:.2f}", str(row["proofs"]), ran(row["run"])),
         )
         yield f"| {' | '.join(cells)} |"
+
+
+def times(spent: dict[str, float] | None) -> str:
+    """Say what a step took: the processors' work, and in parentheses the time that passed."""
+    return f"{spent['processor']:.0f} ({spent['seconds']:.0f})" if spent else ""
 
 
 def ran(run: dict[str, Any] | None) -> str:

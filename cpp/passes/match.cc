@@ -18,6 +18,8 @@ bool IsFloat32(const ir::Graph& graph, ir::ValueId value) {
   return type.kind == Type::Kind::kTensor && type.dtype == DType::kFloat32;
 }
 
+bool IsByte(DType dtype) { return dtype == DType::kInt8 || dtype == DType::kUInt8; }
+
 bool HaveSameShape(const ir::Graph& graph, ir::ValueId a, ir::ValueId b) {
   const Type& p = graph.value(a).type;
   const Type& q = graph.value(b).type;

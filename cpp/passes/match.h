@@ -18,6 +18,9 @@ bool IsInternal(const ir::Node& node, std::string_view op_type);
 /// Whether the value is known to be a tensor of float32.
 bool IsFloat32(const ir::Graph& graph, ir::ValueId value);
 
+/// Whether elements are bytes, signed or not: what quantised tensors hold.
+bool IsByte(DType dtype);
+
 /// Whether two values are known to have the same shape, be it by the same symbols.
 bool HaveSameShape(const ir::Graph& graph, ir::ValueId a, ir::ValueId b);
 

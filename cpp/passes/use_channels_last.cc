@@ -20,8 +20,6 @@ bool HaveRank(const Type& x, const Tensor& weights) {
   return (rank == 3 || rank == 4) && weights.elements() != 0 && (RankOf(x) == rank || RankOf(x) == 0);
 }
 
-bool IsByte(DType dtype) { return dtype == DType::kInt8 || dtype == DType::kUInt8; }
-
 /// Scales and zero points that are known, one for each image and one or one per filter for the weights.
 bool HasConstantGrids(const ir::Graph& graph, const ir::Node& node, int64_t filters) {
   for (const size_t i : {1, 2, 4, 5, 6, 7}) {

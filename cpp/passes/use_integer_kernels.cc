@@ -49,8 +49,6 @@ struct Quantised {
   bool one_scale() const { return scale.elements() == 1; }
 };
 
-bool IsByte(DType dtype) { return dtype == DType::kInt8 || dtype == DType::kUInt8; }
-
 Tensor Zeros(DType dtype, int64_t count) {
   Tensor t = Tensor::Allocate(dtype, Shape{count});
   std::fill_n(static_cast<uint8_t*>(t.raw()), count, uint8_t{0});

@@ -38,7 +38,7 @@ BUILDER_LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"hardening", "inputs", "wheel_file", "wheel", "audit", "audit_platform", "repair"})
     | frozenset({"bill", "coexistence", "differences", "reproduce"}),
     frozenset({"smoke", "smoke_program"}),
-    frozenset({"across", "trials", "sample_program"}),
+    frozenset({"across", "labs", "trials", "sample_program"}),
     frozenset({"timeline", "report_page", "report"}),
     frozenset({"upstream"}),
     frozenset({"build", "develop", "wheels", "onnx_cli"}),

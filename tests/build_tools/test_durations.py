@@ -1,10 +1,13 @@
-"""Times and sizes as people read them."""
+"""Times as they are taken, and like sizes as people read them."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
-from build_tools.durations import duration, size
+from build_tools.durations import Stopwatch, duration, size
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,14 @@ def test_durations(seconds, text):
 )
 def test_sizes(count, text):
     assert size(count) == text
+
+
+def test_a_childs_work_counts_and_its_waiting_does_not():
+    """On a busy machine the time that passes says little of the work."""
+    work = "import time\nwhile time.process_time() < 0.3: pass\ntime.sleep(0.3)\n"
+    watch = Stopwatch()
+    subprocess.run([sys.executable, "-I", "-c", work], check=True)
+    spent = watch.spent()
+    assert spent.seconds >= 0.6
+    assert 0.25 <= spent.processor  # it is counted in hundredths
+    assert spent.processor <= spent.seconds - 0.2

@@ -89,6 +89,43 @@ class TestDebian:
         assert "http://m.example/debian trixie main" in text
         assert (tmp_path / "root" / "lib").readlink() == Path("usr/lib")
 
+    @pytest.mark.parametrize(
+        ("alone", "said_to_apt"), [(True, "download"), (False, "--download-only")]
+    )
+    def test_only_what_this_call_has_fetched_is_unpacked(self, tmp_path, alone, said_to_apt):
+        """What another call has left beside it belongs to another folder."""
+        folder = tmp_path / "apt folder"
+        (folder / "cache" / "archives").mkdir(parents=True)
+        for left in (folder, folder / "cache" / "archives"):
+            (left / "other_1_amd64.deb").touch()
+        here = context((has("indextargets"), said("Debian bookworm http://m.example/debian\n")))
+
+        def fetch(words):
+            (here.runner.calls[-1].cwd / "musl_1_arm64.deb").touch()
+            return said(argv=words)
+
+        here.runner.answers.insert(0, (has(said_to_apt), fetch))
+        packages = Debian(release="trixie", architecture="arm64", folder=folder, context=here)
+        packages.unpack(["musl"], tmp_path / "root", alone=alone)
+        unpacked = [
+            Path(call.argv[2]).name for call in here.runner.calls if "dpkg-deb" in call.argv
+        ]
+        assert unpacked == ["musl_1_arm64.deb"]
+        assert sorted(path.name for path in folder.glob("fetched-*")) == []
+
+    def test_sources_are_the_archive_and_not_its_signature(self, tmp_path):
+        here = context((has("indextargets"), said("Debian bookworm http://m.example/debian\n")))
+
+        def fetch(words):
+            for end in ("orig.tar.xz", "orig.tar.xz.asc", "debian.tar.xz", "dsc"):
+                (tmp_path / "into" / f"toy_1.{end}").touch()
+            return said(argv=words)
+
+        here.runner.answers.insert(0, (has("source"), fetch))
+        (tmp_path / "into").mkdir()
+        packages = Debian(release="trixie", architecture="amd64", folder=tmp_path, context=here)
+        assert packages.sources("toy", tmp_path / "into").name == "toy_1.orig.tar.xz"
+
     def test_what_cannot_be_fetched_is_named(self, tmp_path):
         here = context(
             (has("indextargets"), said("Debian bookworm http://m.example/debian\n")),

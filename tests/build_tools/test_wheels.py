@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from build_tools import trials, wheels
+from build_tools import labs, trials, wheels
 from build_tools.errors import SmokeError, ToolchainError, UsageError
+from build_tools.labs import Lab, Stand
 from build_tools.matrix import Way, load_matrix
 from build_tools.python_headers import TargetPython
-from build_tools.trials import Stand, try_wheel
+from build_tools.trials import try_wheel
 from tests.build_tools.site import make_site
-from tests.build_tools.support import RecordedRunner, said, script
+from tests.build_tools.support import RecordedRunner, said
 from tests.build_tools.wheels import write_wheel
 
 
@@ -116,7 +116,7 @@ class TestTrials:
         numpy = write_wheel(tmp_path, {"numpy/__init__.py": b""}, name="numpy")
         monkeypatch.setattr(trials, "_numpy", lambda *_: numpy)
         monkeypatch.setitem(
-            trials._LABS, Way.NATIVE, lambda *_: trials.Lab(label="a lab", command=("python",))
+            labs._LABS, Way.NATIVE, lambda *_: Lab(label="a lab", command=("python",))
         )
 
         def make(answer):
@@ -162,12 +162,3 @@ class TestTrials:
         trial = try_wheel(wheel, "3.13", Way.NONE, stand(said()))
         assert trial.label == ""
         assert "manylinux2014_x86_64" in trial.why_not
-
-
-def test_programs_are_looked_for_on_path(tmp_path):
-    site = make_site(tmp_path, environ={"PATH": str(tmp_path / "bin")})
-    stand = Stand(site=site, releases={}, sample=Path(), model=Path())
-    with pytest.raises(trials.NoLabError, match="wine64 is not installed"):
-        trials._program(("wine64", "wine"), stand)
-    program = script(tmp_path / "bin" / "wine", "")
-    assert trials._program(("wine64", "wine"), stand) == program
