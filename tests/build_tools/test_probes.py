@@ -1,10 +1,9 @@
-"""The probes answer rightly, in the linker's own words, and in half a second."""
+"""The probes answer rightly, and in the linker's own words."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from tests.build_tools.toy_protobuf import (
 
 pytestmark = [needs_compiler, needs_shell]
 
-LIMIT = 0.5
 DEBIAN = next(iter(Path("/usr/lib").glob("*-linux-gnu*/libprotobuf-lite.a")), Path("/none")).parent
 needs_debian = pytest.mark.skipif(
     not (DEBIAN / "libprotobuf.a").is_file(), reason="no libprotobuf-dev of Debian or Ubuntu here"
@@ -32,35 +30,25 @@ needs_debian = pytest.mark.skipif(
 COMPILERS = [path for name in ("g++", "clang++") if (path := shutil.which(name))]
 
 
-def fastest(probe: object, *arguments: object, tries: int = 3) -> probes.Finding:
-    """Ask several times, keep the quickest: what else the machine does is not measured."""
-    assert callable(probe)
-    return min((probe(*arguments) for _ in range(tries)), key=lambda finding: finding.seconds)
-
-
 @needs_debian
 @pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("name", ["libprotobuf.a", "libprotobuf-lite.a"])
 def test_the_distribution_archive_is_rejected_in_the_linkers_words(
-    name: str, compiler: str, capsys: pytest.CaptureFixture[str]
+    name: str, compiler: str
 ) -> None:
-    finding = fastest(probes.position_independent, DEBIAN / name, make_bench(compiler))
-    with capsys.disabled():
-        sys.stdout.write(f"\n{name}, {compiler}: {finding.seconds:.3f} s: {finding.evidence}\n")
+    finding = probes.position_independent(DEBIAN / name, make_bench(compiler))
     assert not finding.ok
     assert "relocation R_" in finding.evidence
     assert "recompile with -fPIC" in finding.evidence
-    assert finding.seconds < LIMIT
 
 
 @needs_debian
 @pytest.mark.parametrize("name", ["libprotobuf.so", "libprotobuf-lite.so", "libprotobuf.a"])
 def test_the_distribution_library_says_its_own_version(name: str) -> None:
     headers = probes.headers_version(Path("/usr/include"))
-    finding = fastest(probes.library_version, DEBIAN / name, make_bench())
+    finding = probes.library_version(DEBIAN / name, make_bench())
     assert finding.ok
     assert finding.value == headers.value != ""
-    assert finding.seconds < LIMIT
 
 
 @needs_debian
@@ -95,9 +83,8 @@ def test_messages_are_english_whatever_the_language(tmp_path: Path) -> None:
 class TestProtoc:
     def test_version(self, tmp_path: Path) -> None:
         root = Toy(root=tmp_path, version="3.20.2").make()
-        finding = fastest(probes.protoc_version, root / "bin/protoc", make_bench())
+        finding = probes.protoc_version(root / "bin/protoc", make_bench())
         assert (finding.ok, finding.value) == (True, "3.20.2")
-        assert finding.seconds < LIMIT
 
     def test_missing(self, tmp_path: Path) -> None:
         finding = probes.protoc_version(tmp_path / "protoc", make_bench())
@@ -163,9 +150,8 @@ class TestLibrary:
     @pytest.mark.parametrize("name", ["libprotobuf-lite.a", "libprotobuf-lite.so"])
     def test_version(self, tmp_path: Path, name: str) -> None:
         root = Toy(root=tmp_path, library="3.20.3", shared=True).make()
-        finding = fastest(probes.library_version, root / "lib" / name, make_bench())
+        finding = probes.library_version(root / "lib" / name, make_bench())
         assert (finding.ok, finding.value) == (True, "3.20.3")
-        assert finding.seconds < LIMIT
 
     def test_that_is_not_protobuf(self, tmp_path: Path) -> None:
         (tmp_path / "x.cc").write_text("int x;", encoding="utf-8")
@@ -178,9 +164,8 @@ class TestLibrary:
         library = Toy(root=tmp_path).make() / "lib/libprotobuf.a"
         bench = make_bench()
         assert probes.library_runtime(library) is probes.compiler_runtime(bench)
-        finding = fastest(probes.same_runtime, library, bench)
+        finding = probes.same_runtime(library, bench)
         assert finding.ok
-        assert finding.seconds < LIMIT
 
     def test_names_of_libcxx_are_known(self, tmp_path: Path) -> None:
         library = Toy(root=tmp_path, libcxx=True).make() / "lib/libprotobuf.a"
@@ -208,9 +193,8 @@ class TestLibrary:
 class TestHeadersInFront:
     def test_good(self, tmp_path: Path) -> None:
         include = Toy(root=tmp_path / "pb with blanks").make() / "include"
-        finding = fastest(probes.headers_in_front, include, make_bench())
+        finding = probes.headers_in_front(include, make_bench())
         assert finding.ok
-        assert finding.seconds < LIMIT
 
     @needs_debian
     def test_of_the_system(self) -> None:
