@@ -64,7 +64,6 @@ def _configure(prepared: Prepared, folder: Path) -> None:
         **prepared.definitions(),
         "CMAKE_BUILD_TYPE": cmake.build_type,
         "ONNXFORGE_BUILD_TESTS": True,
-        "ONNXFORGE_UNITY": False,  # one file, one compile command, which clang-tidy needs
         "ONNXFORGE_WERROR": True,
         "Python_EXECUTABLE": prepared.context.host.python.executable,
     }
