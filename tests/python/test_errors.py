@@ -306,7 +306,8 @@ agraph (float[1] x) => (float[1] y) {
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 def test_ctrl_c_ends_a_run():
     program = """
-import sys, onnxforge
+import signal, sys, onnxforge
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where Ctrl-C is ignored: in the background
 session = onnxforge.Session(sys.stdin.buffer.read())
 print("running", flush=True)
 try:
