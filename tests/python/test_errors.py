@@ -307,7 +307,8 @@ agraph (float[1] x) => (float[1] y) {
 def test_ctrl_c_ends_a_run():
     program = """
 import signal, sys, onnxforge
-signal.signal(signal.SIGINT, signal.default_int_handler)  # also where Ctrl-C is ignored: in the background
+# Also where Ctrl-C is ignored: in the background of a shell.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 session = onnxforge.Session(sys.stdin.buffer.read())
 print("running", flush=True)
 try:
