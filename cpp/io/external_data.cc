@@ -98,8 +98,13 @@ ExternalBytes ExternalData::ReadOwn(uint64_t offset, uint64_t length, size_t exp
   const std::lock_guard<std::mutex> lock(mutex_);
   std::weak_ptr<void>& known = read_[offset];
   if (const Storage memory = known.lock()) return {memory, static_cast<const unsigned char*>(memory.get()), expected};
-  const Storage memory = AllocateStorage(expected);
-  const size_t read = own_file_->Read(offset, memory.get(), expected);
+  const uint64_t size = own_file_->Size();
+  size_t read = static_cast<size_t>(std::min<uint64_t>(size - std::min(offset, size), expected));
+  Storage memory;
+  if (read == expected) {  // a model may say what it likes of itself; memory is asked for where the bytes can be
+    memory = AllocateStorage(expected);
+    read = own_file_->Read(offset, memory.get(), expected);
+  }
   Require(read == expected, ErrorCode::kIo, "it needs ", expected, " bytes from byte ", offset,
           " of the model's file, which now ends after ", read, " of them: it was changed since it was loaded");
   known = memory;
