@@ -188,6 +188,11 @@ CASES: dict[str, Callable[[Path], Case]] = {
 NODES = (10, 100, 1000, 10000)
 """The sizes of chain.py whose sessions are timed."""
 
+RUNS_IN_TURN = 5
+PAUSE_S = 0.05
+"""A pool's threads go on polling for a while after a run; by then they leave the other side its
+cores."""
+
 
 def peer_session(path: Path, threads: int) -> ort.InferenceSession:
     """Open a model with onnxruntime, on the CPU, held to a number of threads."""
@@ -208,14 +213,15 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
 def in_turn(
     ours: Callable[[], Any], peer: Callable[[], Any], budget_s: float
 ) -> tuple[float, float]:
-    """Run both alternately until the budget is spent; return the medians in milliseconds."""
-    for _ in range(2):
-        ours(), peer()
-    samples: list[tuple[float, float]] = []
+    """Run both in turn, some runs at a time, while the budget lasts; return the medians in ms."""
+    samples: tuple[list[float], list[float]] = ([], [])
     end = time.perf_counter() + budget_s
-    while len(samples) < 5 or (time.perf_counter() < end and len(samples) < 2000):
-        samples.append((timed(ours)[0], timed(peer)[0]))
-    return statistics.median(a for a, _ in samples), statistics.median(b for _, b in samples)
+    while not samples[1] or (time.perf_counter() < end and len(samples[1]) < 2000):
+        for call, times in zip((ours, peer), samples, strict=True):
+            time.sleep(PAUSE_S)
+            call()
+            times.extend(timed(call)[0] for _ in range(RUNS_IN_TURN))
+    return statistics.median(samples[0]), statistics.median(samples[1])
 
 
 def worst_difference(ours: list[Any], peer: list[Any]) -> float:
