@@ -91,6 +91,18 @@ def differences_here(record: WheelRecord, here: Making) -> Iterator[str]:
             yield f"{name}: it was {version}, here it is {tools.get(name)}"
 
 
+def foreign_arguments(record: WheelRecord, own: Mapping[str, str]) -> Iterator[str]:
+    """Yield the record's arguments for compiler and CMake that are not the user's ``own``.
+
+    Such an argument can run any program: GCC has -wrapper, CMake has launchers.
+    """
+    said = {**record.environment, "cmake_args": record.making.get(f"{SETTING}cmake_args", "[]")}
+    for name in (*FLAG_VARIABLES, "cmake_args"):
+        text = said.get(name, "")
+        if text not in ("", "[]", own.get(name, "")):
+            yield f"{name}: {text}"
+
+
 def options_of(record: WheelRecord, folders: Mapping[str, Path]) -> list[str]:
     """Return the options that have a build make the same wheel.
 

@@ -31,6 +31,7 @@ from build_tools.reproduce import (
     WheelRecord,
     differences_here,
     environment_of,
+    foreign_arguments,
     options_of,
     record_of,
 )
@@ -62,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--anyway",
         action="store_true",
-        help="also build where compiler, tools, lock file or sources are not those of the record",
+        help="also build where compiler, tools, lock file or sources are not those of the record, "
+        "and with the record's own arguments for compiler and CMake",
     )
 
 
@@ -76,6 +78,7 @@ def main(resolved: Resolved, args: argparse.Namespace, context: Context) -> int:
     if args.against:
         return compare(args.wheel, args.against, resolved, context)
     record = record_of(WheelFile.open(args.wheel))
+    _require_own_arguments(record, resolved, context, anyway=args.anyway)
     # Without a blank: the folder takes the place of another one in flags.
     with tempfile.TemporaryDirectory(prefix="onnxforge-rebuild-") as name:
         room = Path(name)
@@ -102,6 +105,22 @@ def compare(wheel: Path, other: Path, resolved: Resolved, context: Context) -> i
     else:
         sys.stdout.write(f"{wheel.name}: identical, sha256 {digest}\n")
     return 0
+
+
+def _require_own_arguments(
+    record: WheelRecord, resolved: Resolved, context: Context, *, anyway: bool
+) -> None:
+    """Refuse to run what a stranger's wheel says, unasked; before a probe is compiled with it."""
+    arguments = json.dumps(list(resolved.config.cmake_args))
+    own = {**context.host.environ, "cmake_args": arguments}
+    foreign = list(foreign_arguments(record, own))
+    if foreign and not anyway:
+        raise ReproduceError(
+            "the wheel's record has arguments of its own for compiler or CMake",
+            looked=foreign,
+            fix="such arguments can run any program: set the same yourself, or, having read them, "
+            "give --anyway",
+        )
 
 
 def rebuild(record: WheelRecord, resolved: Resolved, context: Context, room: Path) -> Path:

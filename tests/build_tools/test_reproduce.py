@@ -16,7 +16,13 @@ from build_tools.bill.attach import attach_bill
 from build_tools.bill.model import Component, Making, Materials, Tool, Use
 from build_tools.differences import explain
 from build_tools.errors import ReproduceError
-from build_tools.reproduce import differences_here, environment_of, options_of, record_of
+from build_tools.reproduce import (
+    differences_here,
+    environment_of,
+    foreign_arguments,
+    options_of,
+    record_of,
+)
 from build_tools.reproduce_cli import copy_tree
 from build_tools.wheel_file import WheelFile
 from tests.build_tools.wheels import MODULE, altered, extension, needs_c_compiler, write_wheel
@@ -37,6 +43,7 @@ FACTS = {
     "setting cmake_args": '["-DA=<project>/a b", "-DB=1"]',
     "sources cpp": "cd" * 32,
 }
+NO_ARGUMENTS = {"environment CXXFLAGS": "", "setting cmake_args": "[]"}
 MAKING = Making(tools=(Tool(name="GCC", version="12.2.0"),), facts=FACTS)
 
 
@@ -90,6 +97,15 @@ class TestRecord:
         assert "LD_PRELOAD" not in environment_of(record, FOLDERS)
         assert not [word for word in options_of(record, FOLDERS) if "/tmp/x" in word]
         assert not [word for word in options_of(record, FOLDERS) if "nonsense" in word]
+
+    def test_arguments_are_a_strangers_unless_the_user_has_the_same(self, tmp_path):
+        record = record_of(WheelFile.open(made(tmp_path)))
+        arguments = 'cmake_args: ["-DA=<project>/a b", "-DB=1"]'
+        assert list(foreign_arguments(record, {})) == ["CXXFLAGS: -O2 -I<build>/x", arguments]
+        own = {"CXXFLAGS": "-O2 -I<build>/x"}
+        assert list(foreign_arguments(record, own)) == [arguments]
+        plain = record_of(WheelFile.open(made(tmp_path, **NO_ARGUMENTS)))
+        assert list(foreign_arguments(plain, {})) == []
 
     def test_a_setting_that_makes_no_sense(self, tmp_path):
         record = record_of(WheelFile.open(made(tmp_path, **{"setting lto": "{"})))
@@ -228,7 +244,7 @@ class TestCommand:
         assert "is not a wheel" in capsys.readouterr().err
 
     def test_what_is_not_the_same_is_said_before_anything_is_built(self, tmp_path, capsys):
-        wheel = made(tmp_path)
+        wheel = made(tmp_path, **NO_ARGUMENTS)
         options = ("--build-dir", str(tmp_path / "build"), "--out-dir", str(tmp_path / "dist"))
         assert main(["reproduce", str(wheel), *options]) == 63
         said = capsys.readouterr().err
@@ -236,3 +252,13 @@ class TestCommand:
         assert f"lock: it was {'ab' * 32}, here it is " in said
         assert "--anyway" in said
         assert not (tmp_path / "dist").exists()
+
+    def test_a_strangers_arguments_are_shown_and_not_followed(self, tmp_path, capsys):
+        ran = tmp_path / "ran"
+        strange = {"environment CXXFLAGS": f"-wrapper touch,{ran}", "setting cmake_args": "[]"}
+        options = ("--build-dir", str(tmp_path / "build"), "--out-dir", str(tmp_path / "dist"))
+        assert main(["reproduce", str(made(tmp_path, **strange)), *options]) == 63
+        said = capsys.readouterr().err
+        assert f"CXXFLAGS: -wrapper touch,{ran}" in said
+        assert "--anyway" in said
+        assert not ran.exists()
