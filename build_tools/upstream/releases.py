@@ -67,6 +67,8 @@ _UNITY = {"ONNX_USE_UNITY_BUILD": "ON"}
 _PYBIND11 = "pybind11==2.13.6"
 """In place of the older one that 1.13 to 1.17 carry: it knows every Python up to 3.13."""
 _TESTS = ("parameterized==0.9.0", "Pillow")
+_OLD_TESTS = (*_TESTS, "google-re2==1.1.20251105", "numpy<2.2")
+"""Up to 1.18 re2 matches regular expressions, and arrays of one element are taken for numbers."""
 
 _13 = Release(
     range=SpecifierSet(">=1.13.1,<1.15"),
@@ -82,17 +84,20 @@ _15 = Release(
     because="its pyproject.toml",
     build_requires=(_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
     configure=_POLICY,
-    suite=Suite(folder="onnx/test", requires=_TESTS),
+    suite=Suite(folder="onnx/test", requires=_OLD_TESTS),
 )
 _18 = replace(
     _15,
-    range=SpecifierSet(">=1.18,<1.20"),
+    range=SpecifierSet(">=1.18,<1.19"),
     pythons=SpecifierSet(">=3.9"),
     build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
     configure={},
 )
+_19 = replace(
+    _18, suite=Suite(folder="onnx/test", requires=_TESTS), range=SpecifierSet(">=1.19,<1.20")
+)
 _20 = replace(
-    _18,
+    _19,
     range=SpecifierSet(">=1.20,<1.21"),
     pythons=SpecifierSet(">=3.10"),
     build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, "nanobind==2.8.0"),
@@ -115,7 +120,7 @@ _23 = replace(
     suite=Suite(folder="tests/python", requires=(*_TESTS, "packaging")),
 )
 
-RELEASES: tuple[Release, ...] = (_13, _15, _18, _20, _21, _22, _23)
+RELEASES: tuple[Release, ...] = (_13, _15, _18, _19, _20, _21, _22, _23)
 
 
 def release_of(version: str) -> Release:
