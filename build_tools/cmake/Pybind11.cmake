@@ -28,6 +28,11 @@ if(NOT pybind11_FOUND)
   message(FATAL_ERROR "No pybind11 ≥ 3.0\n  looked at: `${Python_EXECUTABLE} -m pybind11 --cmakedir`, "
                       "CMAKE_PREFIX_PATH\n  what to do: ${Python_EXECUTABLE} -m pip install 'pybind11>=3'")
 endif()
+if(CMAKE_CROSSCOMPILING AND WIN32)
+  # FindPython takes the import library for a static one, and has it bring what the builder's own Python is linked
+  # with: -ldl -lm.
+  set_property(TARGET Python::Module PROPERTY INTERFACE_LINK_LIBRARIES "")
+endif()
 
 # onnxforge_add_extension(<target> <source>…): the Python extension module <target>, installed into the
 # package. It exports PyInit_<target> and nothing else.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from build_tools.across import python_definitions
 from build_tools.binaries import identify
 from build_tools.config import default_cache_dir
 from build_tools.labs import NoLabError, Stand, environment, find_lab
@@ -22,6 +23,7 @@ from build_tools.python_headers import provide_python
 from build_tools.symbols import exported_symbols
 from build_tools.toolchain.zig import find_zig, write_wrappers
 from tests.build_tools.site import make_site
+from tests.packaging.cmake_project import Project, ok, said
 
 PYTHON = f"3.{sys.version_info.minor}"
 MATRIX = load_matrix()
@@ -52,6 +54,11 @@ PyMODINIT_FUNC PyInit_tiny(void) { return PyModule_Create(&tiny); }
 #ifdef _WIN32
 int DllMainCRTStartup(void *dll, unsigned why, void *reserved) { return 1; }
 #endif
+"""
+LINKED_WITH = """
+include(Pybind11)
+get_target_property(libraries Python::Module INTERFACE_LINK_LIBRARIES)
+message(STATUS "linked with: '${libraries}' end")
 """
 PROGRAM = """
 import json, os, sys
@@ -94,9 +101,29 @@ def cross(stand, python, folder):
         [*compiled, f"-I{python.include_dir}", "-o", "tiny.o"],
         ["-shared", "-nostdlib", "tiny.o", *library, "-o", made],
     ):
-        said = site.context.runner.run([compiler, *words], cwd=folder, env=stand.host.environ)
-        assert said.ok, said.text
+        result = site.context.runner.run([compiler, *words], cwd=folder, env=stand.host.environ)
+        assert result.ok, result.text
     return made
+
+
+def test_what_the_builders_own_python_is_linked_with_stays_out(stand, tmp_path):
+    """FindPython hands the builder's -ldl on, which no linker for Windows finds."""
+    site, target = stand.site, stand.target
+    if target.system != "windows":
+        pytest.skip("elsewhere an extension is not linked with Python")
+    python = provide_python(site, PYTHON, {}, stand.releases)
+    wrappers = write_wrappers(
+        target, find_zig(site.context.runner), stand.host, site.config.cache_dir
+    )
+    project = Project.write(tmp_path, LINKED_WITH)
+    entries = python_definitions(python, target)
+    found = project.configure(
+        "-DCMAKE_SYSTEM_NAME=Windows",
+        f"-DCMAKE_CXX_COMPILER={wrappers / 'c++'}",
+        "-DCMAKE_CXX_COMPILER_WORKS=ON",
+        *(f"-D{name}={value}" for name, value in entries.items()),
+    )
+    assert "linked with: '' end" in said(ok(found))
 
 
 def test_a_crossed_extension_is_loaded_by_a_python_of_its_target(stand, tmp_path):
@@ -110,15 +137,15 @@ def test_a_crossed_extension_is_loaded_by_a_python_of_its_target(stand, tmp_path
     except NoLabError as reason:
         pytest.skip(str(reason))
     (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
-    said = stand.site.context.runner.run(
+    result = stand.site.context.runner.run(
         [*lab.command, "-I", "-B", "program.py"],
         cwd=tmp_path,
         env=environment(stand, lab.environ),
         timeout=300.0,
     )
-    assert said.ok, said.text
+    assert result.ok, result.text
     long = 4 if stand.target.system == "windows" else 8
-    assert json.loads(said.stdout) == {
+    assert json.loads(result.stdout) == {
         "given": "a text",
         "pointer": 8,
         "long": long,
