@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-# Python for Windows looks for the DLLs of an extension in no folder that it was not told of.
-for _folder in sys.argv[3:]:
-    vars(os)["add_dll_directory"](_folder)
+if __name__ == "__main__":  # the arguments of sample_program, which imports this, are others
+    # Python for Windows looks for the DLLs of an extension in no folder that it was not told of.
+    for _folder in sys.argv[3:]:
+        vars(os)["add_dll_directory"](_folder)
 
-import onnxforge  # noqa: E402
+import onnxforge
 
 WIDTH = 1024
 PADDING = 256
