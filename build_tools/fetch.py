@@ -87,7 +87,11 @@ def resolve(pins: Pins, name: str, fetcher: Fetcher, version: str | None = None)
     """
     if version is None:
         return resolve_default(pins, name, fetcher)
-    pin = pins.pin(name, version)
+    return resolve_pin(pins.pin(name, version), fetcher)
+
+
+def resolve_pin(pin: Pin, fetcher: Fetcher) -> Resolved:
+    """Return a pin with its archive; raises what ``resolve`` does for one that cannot be had."""
     return Resolved(pin=pin, archive=fetcher.fetch(pin), reason="the version that was asked for")
 
 

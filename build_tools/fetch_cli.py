@@ -91,7 +91,7 @@ def fetch_sources(
 
 def cmake_lines(source: Fetched) -> str:
     """Return CMake's commands that name a source's folder and version."""
-    prefix = f"ONNXFORGE_{source.pin.name.upper()}"
+    prefix = f"ONNXFORGE_{source.pin.name.replace('-', '_').upper()}"
     return (
         f"set({prefix}_SOURCE {_cmake_string(source.tree.as_posix())})\n"
         f"set({prefix}_VERSION {_cmake_string(source.pin.version)})\n"

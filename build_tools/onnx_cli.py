@@ -35,7 +35,13 @@ from build_tools.repair import repair
 from build_tools.storage import PARTIAL, guarded, locked, remove_tree, rename, sha256_of, write_json
 from build_tools.upstream.environment import build_environment, packages_of
 from build_tools.upstream.make import Upstream, build_folder, make_wheel
-from build_tools.upstream.metadata import protobuf_range, require_protobuf, required_protobuf
+from build_tools.upstream.metadata import (
+    at_least,
+    generated_floor,
+    protobuf_range,
+    require_protobuf,
+    required_protobuf,
+)
 from build_tools.upstream.releases import release_of
 from build_tools.upstream.suite import run_suite
 from build_tools.upstream.trial import available_protobufs, extremes, try_wheel
@@ -44,6 +50,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
     from pathlib import Path
+
+    from packaging.specifiers import SpecifierSet
 
     from build_tools.bill.model import Materials
     from build_tools.context import Context
@@ -235,8 +243,7 @@ def _environment(job: Job, site: Site) -> Environment:
 def _finish(raw: Path, environment: Environment, job: Job, site: Site) -> Path:
     """Set what the wheel requires, repair it, say what it is made of and prove what it is."""
     context = site.context
-    if site.config.protobuf_runtime is not None:
-        require_protobuf(raw, protobuf_range(site.config.protobuf_runtime), context)
+    require_protobuf(raw, _runtime_range(raw, job, site), context)
     wheel = raw
     if site.config.repair:
         folder = job.upstream.folder / f"repaired-{job.python.abi}"
@@ -256,6 +263,21 @@ def _finish(raw: Path, environment: Environment, job: Job, site: Site) -> Path:
     with context.record.step(f"{wheel.name}: audit"):
         audit(wheel, expected, context)
     return wheel
+
+
+def _runtime_range(raw: Path, job: Job, site: Site) -> SpecifierSet:
+    """Return the Python protobufs that the wheel is to ask for: those that load what is in it."""
+    asked = site.config.protobuf_runtime
+    wanted = required_protobuf(raw) if asked is None else protobuf_range(asked)
+    floor = generated_floor(job.upstream.protobuf.include_dir)
+    if floor is None or at_least(wanted, floor) == wanted:
+        return wanted
+    record, narrower = site.context.record, at_least(wanted, floor)
+    why = f"protoc of {job.upstream.protobuf.version} generates code that refuses older ones"
+    record.decide("Python protobuf", str(narrower), why)
+    if asked is not None:
+        record.warn(f"--protobuf-runtime {asked!r} becomes {str(narrower)!r}: {why}")
+    return narrower
 
 
 def _materials(environment: Environment, job: Job, site: Site) -> Materials:

@@ -3,9 +3,10 @@
 ``third_party/pins.cdx.json`` is a CycloneDX bill of materials. Each component is one pin; each of
 its distribution references is one place. What CycloneDX has no field for stands in properties:
 
-- component: ``onnxforge:kind`` (source, test-data, tool), ``onnxforge:default`` (the version taken
-  when none is asked for), ``onnxforge:substitute-for`` (a default that this version may stand in
-  for when that one cannot be had), ``onnxforge:contains`` (a file that the tree must have)
+- component: ``onnxforge:kind`` (source, part, test-data, tool), ``onnxforge:default`` (the version
+  taken when none is asked for), ``onnxforge:substitute-for`` (a default that this version may stand
+  in for when that one cannot be had), ``onnxforge:contains`` (a file that the tree must have),
+  ``onnxforge:needs`` (name and version of a part that is compiled into it)
 - place: ``onnxforge:place`` (release, index), ``onnxforge:filename``, ``onnxforge:subdir`` (the
   folder of the archive that becomes the root of the tree), ``onnxforge:size``; for an index also
   ``onnxforge:project`` and ``onnxforge:version``
@@ -50,6 +51,9 @@ class PinKind(str, Enum):
 
     SOURCE = "source"
     """Compiled into the product."""
+
+    PART = "part"
+    """Compiled into another source's library, and fetched with it only."""
 
     TEST_DATA = "test-data"
     """Read by tests and by the smoke test only."""
@@ -120,6 +124,9 @@ class Pin:
     contains: str = ""
     """A file that its unpacked tree must have, relative to the root."""
 
+    needs: str = ""
+    """Name and version of a part that is compiled into it, e.g. "abseil-cpp 20250512.1"."""
+
     purl: str = ""
     """Its package URL."""
 
@@ -179,6 +186,10 @@ class Pins:
             if other.name == pin.name and other.substitute_for == pin.version
         )
 
+    def parts(self, pin: Pin) -> tuple[Pin, ...]:
+        """Return what is compiled into the library of a pin beside its own sources."""
+        return tuple(other for other in self.all if str(other) == pin.needs)
+
     def _unknown_name(self, name: str) -> PinError:
         close = get_close_matches(name, self.names(), n=1)
         hint = [f"did you mean {close[0]}?"] if close else []
@@ -220,6 +231,7 @@ def _read_pin(component: Mapping[str, Any]) -> Pin:
         default=properties.get("default") == "true",
         substitute_for=properties.get("substitute-for", ""),
         contains=properties.get("contains", ""),
+        needs=properties.get("needs", ""),
         purl=component.get("purl", ""),
         cpe=component.get("cpe", ""),
     )
@@ -293,3 +305,5 @@ def _check_pins(pins: tuple[Pin, ...]) -> None:
     for pin in pins:
         if pin.substitute_for and (pin.name, pin.substitute_for) not in seen:
             raise ValueError(f"{pin} stands in for {pin.substitute_for}, which is not pinned")
+        if pin.needs and pin.needs not in map(str, pins):
+            raise ValueError(f"{pin} needs {pin.needs}, which is not pinned")

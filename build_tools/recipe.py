@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from build_tools.fetch import Fetcher
     from build_tools.fetch import Resolved as ResolvedSource
     from build_tools.generator import Generator
-    from build_tools.pins import Pins
+    from build_tools.pins import Pin, Pins
     from build_tools.sources import Resolved
     from build_tools.target import Target
     from build_tools.toolchain.model import Toolchain
@@ -123,7 +123,7 @@ class Recipe:
     """One library to be built, and everything that makes a difference to it."""
 
     name: str
-    """The folder in third_party/, and the library's name for people."""
+    """The library's name, and its folder in third_party/ unless ``folder`` names another."""
 
     source: ResolvedSource
     """The version and its archive."""
@@ -143,10 +143,21 @@ class Recipe:
     built_on: Mapping[str, str] = field(default_factory=dict)
     """Other libraries that it is built on, as they enter the key."""
 
+    folder: str = ""
+    """The folder in third_party/ where it is not the library's name."""
+
+    parts: tuple[ResolvedSource, ...] = ()
+    """Further sources that are compiled into the library."""
+
     @property
     def version(self) -> str:
         """The library's version."""
         return self.source.pin.version
+
+    @property
+    def place(self) -> str:
+        """Its folder in third_party/."""
+        return self.folder or self.name
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -183,6 +194,7 @@ def key_inputs(site: Site, recipe: Recipe) -> dict[str, str]:
         "arguments": "\n".join(recipe.arguments),
         "variant": recipe.variant,
         **{f"on {name}": key for name, key in recipe.built_on.items()},
+        **{part.pin.name: part.archive.place.sha256 for part in recipe.parts},
     }
 
 
@@ -193,9 +205,13 @@ def _generator_key(generator: Generator) -> dict[str, str]:
 
 def recipe_digest(repository: Path, recipe: Recipe) -> str:
     """Return a digest of every file of the recipe and of the modules that it includes."""
-    folder = repository / "third_party" / recipe.name
+    # A folder of its own shares files with the one that bears the library's name.
+    folders = [
+        repository / "third_party" / name for name in dict.fromkeys((recipe.place, recipe.name))
+    ]
+    files = [path for folder in folders for path in walk_files(folder)]
     modules = (repository / "build_tools" / "cmake" / name for name in recipe.modules)
-    return digest_of_files(repository, [*walk_files(folder), *modules])
+    return digest_of_files(repository, [*files, *modules])
 
 
 def digest_of_files(root: Path, files: Iterable[Path]) -> str:
@@ -210,21 +226,24 @@ def digest_of_files(root: Path, files: Iterable[Path]) -> str:
 
 def _build_into(site: Site, recipe: Recipe, prefix: Path, prove: Callable[[Path], None]) -> None:
     """Configure, compile, install and prove; what a killed run has left is gone on with."""
-    source = site.cache.source(recipe.source.pin, site.fetcher)
+    sources = {
+        _source_entry(part.pin): site.cache.source(part.pin, site.fetcher)
+        for part in (recipe.source, *recipe.parts)
+    }
     # The last part of the key keeps two variants that are built at once apart.
     folder = site.config.build_dir.absolute() / "third_party" / prefix.name
     settings: dict[str, CacheValue] = {
         "CMAKE_BUILD_TYPE": str(site.config.build_type),
         "CMAKE_INSTALL_PREFIX": prefix,
         "CMAKE_INSTALL_LIBDIR": "lib",
-        f"{recipe.name.upper()}_SOURCE": source,
+        **sources,
         **recipe.settings,
     }
     label, log = str(recipe), f"{recipe.name}-{recipe.version}-{recipe.variant}"
     cmake = site.cmake()
     cmake.configure(
         label,
-        site.repository / "third_party" / recipe.name,
+        site.repository / "third_party" / recipe.place,
         folder,
         settings,
         log=site.logs / f"{log}-configure.log",
@@ -235,3 +254,8 @@ def _build_into(site: Site, recipe: Recipe, prefix: Path, prove: Callable[[Path]
     cmake.install(label, folder, prefix, log=site.logs / f"{log}-install.log")
     prove(prefix)
     remove_tree(folder)
+
+
+def _source_entry(pin: Pin) -> str:
+    """Return the cache entry that a recipe reads a source's folder from."""
+    return f"{pin.name.replace('-', '_').upper()}_SOURCE"

@@ -44,12 +44,39 @@ PYBIND11 = Headers(name="pybind11", include="pybind11/include", license="BSD-3-C
 NANOBIND = Headers(name="nanobind", include="nanobind", license="BSD-3-Clause")
 
 
-def protobuf_component(site: Site, protobuf: ProtobufInstall) -> Component:
-    """Return the protobuf that was linked: our own with its sources, another with its library."""
-    text = leading_comment(protobuf.include_dir / "google/protobuf/message_lite.h", "protobuf")
+def protobuf_components(site: Site, protobuf: ProtobufInstall) -> tuple[Component, ...]:
+    """Return the protobuf that was linked, and the abseil that ours has inside from 22 on."""
+    own = site.pins.pin("protobuf", protobuf.version) if _is_own(site, protobuf) else None
+    if own is None:
+        return (_found_protobuf(protobuf),)
     use = Use.SHARED if protobuf.linkage is Linkage.SHARED else Use.COMPILED
-    if protobuf.root.is_relative_to(site.cache.root):
-        return pinned_component(site.pins.pin("protobuf", protobuf.version), text, use)
+    text = _protobuf_license(protobuf)
+    parts = site.pins.parts(own)
+    inside = (pinned_component(part, _abseil_license(site, protobuf), use) for part in parts)
+    return (pinned_component(own, text, use), *inside)
+
+
+def _is_own(site: Site, protobuf: ProtobufInstall) -> bool:
+    return protobuf.root.is_relative_to(site.cache.root)
+
+
+def _protobuf_license(protobuf: ProtobufInstall) -> bytes:
+    """Return the text that our recipe has installed, or that older headers open with."""
+    installed = protobuf.root / "share/licenses/protobuf/LICENSE"
+    if installed.is_file():
+        return license_file([installed], "protobuf")
+    return leading_comment(protobuf.include_dir / "google/protobuf/message_lite.h", "protobuf")
+
+
+def _abseil_license(site: Site, protobuf: ProtobufInstall) -> bytes:
+    """Return abseil's notice and the licence that it names, which is the project's own as well."""
+    notice = leading_comment(protobuf.include_dir / "absl/base/config.h", "abseil-cpp")
+    return notice + b"\n" + license_file([site.repository / "LICENSE"], "abseil-cpp")
+
+
+def _found_protobuf(protobuf: ProtobufInstall) -> Component:
+    use = Use.SHARED if protobuf.linkage is Linkage.SHARED else Use.COMPILED
+    text = _protobuf_license(protobuf)
     return Component(
         name="protobuf",
         version=protobuf.version,

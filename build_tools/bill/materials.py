@@ -16,7 +16,7 @@ from build_tools.bill.components import (
     installed_in,
     libcxx_component,
     origins_of,
-    protobuf_component,
+    protobuf_components,
     robin_map_component,
     source_component,
     unicode_component,
@@ -44,7 +44,7 @@ def engine_materials(prepared: Prepared, python: str, build_folder: Path) -> Mat
     return Materials(
         license="Apache-2.0",
         components=(
-            protobuf_component(site, prepared.protobuf),
+            *protobuf_components(site, prepared.protobuf),
             source_component(pins.pin("onnx", prepared.onnx.version), onnx),
             source_component(pins.pin("highway"), prepared.highway),
             header_component(PYBIND11, installed_in("pybind11")),
@@ -75,7 +75,7 @@ def upstream_materials(
     return Materials(
         license=pin.license,
         origins=origins_of(pin),
-        components=(protobuf_component(site, protobuf), *binding),
+        components=(*protobuf_components(site, protobuf), *binding),
         making=making_of(site, UPSTREAM, python, build_folder),
     )
 

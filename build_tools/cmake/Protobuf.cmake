@@ -57,15 +57,18 @@ function(onnxforge_check_choice choice static shared position_independent)
   endif()
 endfunction()
 
-# onnxforge_protobuf_version(<include-dir> <out>): from the headers, e.g. 3.21.12.
+# onnxforge_protobuf_version(<include-dir> <out>): from the headers, e.g. 3.21.12 or, as C++ counts it, 6.31.1.
 function(onnxforge_protobuf_version include_dir out)
   set(header "${include_dir}/google/protobuf/port_def.inc")
+  set(newer "${include_dir}/google/protobuf/runtime_version.h") # since 26
   set(line "")
-  if(EXISTS "${header}")
-    file(STRINGS "${header}" line REGEX "^#define PROTOBUF_VERSION [0-9]+" LIMIT_COUNT 1)
-  endif()
+  foreach(file IN ITEMS "${newer}" "${header}")
+    if(NOT line AND EXISTS "${file}")
+      file(STRINGS "${file}" line REGEX "^#define PROTOBUF_(OSS_)?VERSION [0-9]+" LIMIT_COUNT 1)
+    endif()
+  endforeach()
   if(NOT line MATCHES "([0-9]+)$")
-    message(FATAL_ERROR "No protobuf headers\n  looked at: ${header}\n"
+    message(FATAL_ERROR "No protobuf headers\n  looked at: ${header}, ${newer}\n"
                         "  what to do: install protobuf's headers beside its library (libprotobuf-dev)")
   endif()
   math(EXPR major "${CMAKE_MATCH_1} / 1000000")

@@ -22,9 +22,16 @@ endfunction()
 # upstream's own version file and from the package of the binding that was found.
 function(onnxforge_mark_components target)
   set(marks "#include <google/protobuf/message_lite.h>\n#define TEXT_OF(x) #x\n#define TEXT(x) TEXT_OF(x)\n")
+  set(abseil "")
+  if(absl_DIR)
+    string(APPEND marks "#include <absl/base/config.h>\n")
+    set(abseil "\n  \"onnxforge.component abseil-cpp \" TEXT(ABSL_LTS_RELEASE_VERSION) \".\" "
+               "TEXT(ABSL_LTS_RELEASE_PATCH_LEVEL) \"\\0\"")
+    string(CONCAT abseil ${abseil})
+  endif()
   string(APPEND marks "extern \"C\" const char onnxforge_components[] =\n"
          "  \"onnxforge.component protobuf \" TEXT(GOOGLE_PROTOBUF_VERSION) \"\\0\"\n"
-         "  \"onnxforge.component onnx ${ONNX_VERSION}\\0\"")
+         "  \"onnxforge.component onnx ${ONNX_VERSION}\\0\"${abseil}")
   foreach(binding IN ITEMS pybind11 nanobind)
     if(${binding}_VERSION)
       string(APPEND marks "\n  \"onnxforge.component ${binding} ${${binding}_VERSION}\\0\"")

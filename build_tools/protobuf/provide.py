@@ -9,8 +9,8 @@ from build_tools import probes
 from build_tools.binaries import identify
 from build_tools.config import BuildType, Linkage
 from build_tools.errors import LinkageError, ProtobufError
-from build_tools.fetch import resolve
-from build_tools.protobuf.choose import choose
+from build_tools.fetch import resolve, resolve_pin
+from build_tools.protobuf.choose import FIRST_WITH_ABSEIL, choose
 from build_tools.protobuf.describe import describe, find_files
 from build_tools.protobuf.memory import recall, remember
 from build_tools.protobuf.model import Candidate, Wanted
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from build_tools.cmake import CacheValue
     from build_tools.config import BuildConfig
+    from build_tools.fetch import Resolved as ResolvedSource
     from build_tools.protobuf.model import Choice, Description, ProtobufInstall
     from build_tools.recipe import Site
     from build_tools.record import Record
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 _WISH = "ONNX_USE_PROTOBUF_SHARED_LIBS"
 _RECIPE_MODULES = ("Reproducible.cmake",)
+_FOLDER_WITH_ABSEIL = "protobuf_abseil"
 _FOREIGN_HEADERS = (
     "take the folder of another protobuf out of CPATH, CPPFLAGS and CXXFLAGS (an active conda "
     "environment sets them)"
@@ -68,18 +71,12 @@ def provide_protobuf_across(site: Site, builders: ProtobufInstall) -> ProtobufIn
     """
     record = site.context.record
     source = resolve(site.pins, "protobuf", site.fetcher, builders.version)
-    recipe = Recipe(
-        name="protobuf",
-        source=source,
-        variant=str(Linkage.STATIC),
-        settings={
-            "BUILD_SHARED_LIBS": False,
-            "PROTOBUF_PROTOC": builders.protoc,
-            "PROTOBUF_UNITY": site.target.joins_files,
-        },
-        modules=_RECIPE_MODULES,
-        arguments=cmake_arguments(site.config, "ONNX", "Protobuf_", "protobuf_"),
-    )
+    settings: dict[str, CacheValue] = {
+        "BUILD_SHARED_LIBS": False,
+        "PROTOBUF_PROTOC": builders.protoc,
+        "PROTOBUF_UNITY": site.target.joins_files,
+    }
+    recipe = _recipe(site, source, Linkage.STATIC, settings)
     record.decide("protobuf", f"{source.pin} for {site.target}", f"as {builders.root} has it")
 
     def prove(prefix: Path) -> None:
@@ -220,17 +217,12 @@ def _build(site: Site, wanted: Wanted) -> Description:
     """Build our own protobuf into the cache, or take it from there."""
     record = site.context.record
     source = resolve(site.pins, "protobuf", site.fetcher, wanted.version)
-    recipe = Recipe(
-        name="protobuf",
-        source=source,
-        variant=str(wanted.linkage),
-        settings={"BUILD_SHARED_LIBS": wanted.linkage is Linkage.SHARED},
-        modules=_RECIPE_MODULES,
-        arguments=cmake_arguments(site.config, "ONNX", "Protobuf_", "protobuf_"),
-    )
+    settings: dict[str, CacheValue] = {"BUILD_SHARED_LIBS": wanted.linkage is Linkage.SHARED}
+    recipe = _recipe(site, source, wanted.linkage, settings)
+    parts = "".join(f" with {part.pin}" for part in recipe.parts)
     record.decide(
         "protobuf",
-        f"{source.pin}, built from source, {wanted.linkage}",
+        f"{source.pin}{parts}, built from source, {wanted.linkage}",
         source.reason,
         site.resolved.origins["protobuf_version"],
     )
@@ -244,6 +236,32 @@ def _build(site: Site, wanted: Wanted) -> Description:
         return _prove_own(site, recipe, prefix.path, wanted.linkage)
     _require_headers_in_front(site, known)
     return known
+
+
+def _recipe(
+    site: Site, source: ResolvedSource, linkage: Linkage, settings: Mapping[str, CacheValue]
+) -> Recipe:
+    """Return how a release is built: from 22 on with its abseil inside, and statically only."""
+    parts = tuple(resolve_pin(part, site.fetcher) for part in site.pins.parts(source.pin))
+    if parts and linkage is Linkage.SHARED:
+        raise ProtobufError(
+            f"{source.pin} is not built as a shared library",
+            looked=["its headers call abseil, which such a library would have to export whole"],
+            fix=[
+                "--protobuf static",
+                f"or ask for a release before {FIRST_WITH_ABSEIL} with --protobuf-version",
+            ],
+        )
+    return Recipe(
+        name="protobuf",
+        folder=_FOLDER_WITH_ABSEIL if parts else "",
+        source=source,
+        parts=parts,
+        variant=str(linkage),
+        settings=settings,
+        modules=_RECIPE_MODULES,
+        arguments=cmake_arguments(site.config, "ONNX", "Protobuf_", "protobuf_"),
+    )
 
 
 def _require_headers_in_front(site: Site, known: Description) -> None:

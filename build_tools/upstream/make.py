@@ -129,6 +129,7 @@ def cache_entries(
         "Protobuf_INCLUDE_DIR": protobuf.include_dir,
         "Protobuf_LITE_LIBRARY": protobuf.lite_library,
         "Protobuf_LIBRARY": protobuf.library or protobuf.lite_library,
+        **_abseil_packages(protobuf),
         **upstream.release.configure,
     }
     if not cmake.generator.multi_config:
@@ -139,6 +140,12 @@ def cache_entries(
     else:
         entries["pybind11_DIR"] = _package_folder(environment, "pybind11/share/cmake/pybind11")
     return entries
+
+
+def _abseil_packages(protobuf: ProtobufInstall) -> Mapping[str, CacheValue]:
+    """Return where the packages lie that upstream asks for where protobuf is one from 22 on."""
+    folders = {name: protobuf.root / "lib/cmake" / name for name in ("absl", "utf8_range")}
+    return {f"{name}_DIR": folder for name, folder in folders.items() if folder.is_dir()}
 
 
 def _package_folder(environment: Environment, below: str) -> Path:

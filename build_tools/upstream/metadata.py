@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
 
 from build_tools.errors import ConfigError, WheelError
 from build_tools.wheel_file import WheelFile
@@ -16,6 +17,7 @@ from build_tools.wheel_file import WheelFile
 if TYPE_CHECKING:
     from build_tools.context import Context
 
+_RUNTIME = re.compile(r"^#define PROTOBUF_OSS_VERSION (\d+)$", re.MULTILINE)
 _PROTOBUF = re.compile(r"^Requires-Dist: (protobuf\b.*)$", re.MULTILINE)
 
 
@@ -37,6 +39,28 @@ def required_protobuf(wheel: Path) -> SpecifierSet:
         if requirement.name == "protobuf":
             return requirement.specifier
     raise WheelError(f"{wheel.name} does not require protobuf", looked=["METADATA"])
+
+
+def generated_floor(include_dir: Path) -> Version | None:
+    """Return the lowest Python protobuf that loads what the protoc of these headers generates.
+
+    Since release 26 the code itself refuses a runtime older than its generator; None before.
+    """
+    header = include_dir / "google/protobuf/runtime_version.h"
+    found = _RUNTIME.search(header.read_text(encoding="utf-8")) if header.is_file() else None
+    if found is None:
+        return None
+    number = int(found[1])
+    return Version(f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}")
+
+
+def at_least(wanted: SpecifierSet, floor: Version) -> SpecifierSet:
+    """Return a range without what lies below ``floor``."""
+    lower = [part for part in wanted if part.operator in {">=", ">"}]
+    if any(Version(part.version) >= floor for part in lower):
+        return wanted
+    kept = [str(part) for part in wanted if part not in lower]
+    return SpecifierSet(",".join([*kept, f">={floor}"]))
 
 
 def require_protobuf(wheel: Path, wanted: SpecifierSet, context: Context) -> None:

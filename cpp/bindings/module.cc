@@ -44,7 +44,7 @@ py::dict BuildInfo() {
   info["protobuf"] = io::ProtobufVersion();
   info["compiler"] = Compiler();
   info["tiers"] = AvailableTiers();
-  info["marks"] = py::make_tuple(io::OnnxMark(), io::ProtobufMark(), HighwayMark(), kPybind11Mark);
+  info["marks"] = py::make_tuple(io::OnnxMark(), io::ProtobufMark(), io::AbseilMark(), HighwayMark(), kPybind11Mark);
   info["passes"] = runtime::PassNames();
   return info;
 }

@@ -81,4 +81,13 @@ const char* OnnxMark() { return ONNXFORGE_COMPONENT_MARK("onnx", ONNX_VERSION_ST
 
 const char* ProtobufMark() { return ONNXFORGE_COMPONENT_MARK("protobuf", ONNXFORGE_TEXT(GOOGLE_PROTOBUF_VERSION)); }
 
+const char* AbseilMark() {
+#if GOOGLE_PROTOBUF_VERSION >= 4022000  // from 22 on its headers include abseil's
+  return ONNXFORGE_COMPONENT_MARK(
+      "abseil-cpp", ONNXFORGE_TEXT(ABSL_LTS_RELEASE_VERSION) "." ONNXFORGE_TEXT(ABSL_LTS_RELEASE_PATCH_LEVEL));
+#else
+  return "";
+#endif
+}
+
 }  // namespace onnxforge::io

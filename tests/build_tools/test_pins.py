@@ -13,6 +13,11 @@ VERIFIED = {
     ("protobuf", "3.20.2"): "88231778cffebf93bc905e76ea757fae0f2ef497cc00f64973e41f1acd4fc781",
     ("protobuf", "3.20.3"): "9c0fd39c7a08dff543c643f0f4baf081988129a411b977a07c46221793605638",
     ("protobuf", "3.21.12"): "930c2c3b5ecc6c9c12615cf5ad93f1cd6e12d0aba862b572e076259970ac3a53",
+    ("protobuf", "31.1"): "88ab9eb18b6ac1b4872add6b394073bd8d44eee7c32e4dc60a022e25ffaffb95",
+    (
+        "abseil-cpp",
+        "20250512.1",
+    ): "88ab9eb18b6ac1b4872add6b394073bd8d44eee7c32e4dc60a022e25ffaffb95",
     ("onnx", "1.13.1"): "0bdcc25c2c1ce4a8750e4ffbd93ae945442e7fac6e51176f38e366b74a97dfd9",
     ("onnx", "1.14.1"): "70903afe163643bd71195c78cedcc3f4fa05a2af651fd950ef3acbb15175b2d1",
     ("onnx", "1.17.0"): "48ca1a91ff73c1d5e3ea2eef20ae5d0e709bb8a2355ed798ffc2169753013fd3",
@@ -115,6 +120,10 @@ def test_versions_are_ordered_as_versions():
 def test_kinds_are_told_apart():
     pins = load_pins()
     assert pins.names(PinKind.SOURCE) == ("protobuf", "onnx", "highway")
+    assert pins.names(PinKind.PART) == ("abseil-cpp",)
+    (part,) = pins.parts(pins.pin("protobuf", "31.1"))
+    assert str(part) == "abseil-cpp 20250512.1"
+    assert pins.parts(pins.pin("protobuf", "3.21.12")) == ()
     assert pins.names(PinKind.TEST_DATA) == (
         "magika",
         "nudenet",

@@ -17,7 +17,7 @@ from build_tools import recipe as recipes
 from build_tools.config import Linkage
 from build_tools.errors import CompileError, ConfigureError, ProtobufError
 from build_tools.fetch import resolve
-from build_tools.pins import Pin, Pins, Place, PlaceKind
+from build_tools.pins import Pin, PinKind, Pins, Place, PlaceKind
 from build_tools.protobuf import search
 from build_tools.protobuf.provide import provide_protobuf
 from build_tools.recipe import Recipe, Site, build_prefix, key_inputs
@@ -37,8 +37,14 @@ file(CONFIGURE OUTPUT x.cc CONTENT "int x() { return 1; }")
 add_library(x STATIC "${PROJECT_BINARY_DIR}/x.cc")
 install(DIRECTORY "${PROTOBUF_SOURCE}/" DESTINATION . USE_SOURCE_PERMISSIONS)
 """
+_INSTALL_WITH_ABSEIL = f"""\
+{_INSTALL}
+file(WRITE "${{PROJECT_BINARY_DIR}}/abseil.txt" "${{ABSEIL_CPP_SOURCE}}")
+install(FILES "${{PROJECT_BINARY_DIR}}/abseil.txt" DESTINATION .)
+"""
 _REPOSITORY = {
     "third_party/protobuf/CMakeLists.txt": _INSTALL,
+    "third_party/protobuf_abseil/CMakeLists.txt": _INSTALL_WITH_ABSEIL,
     "third_party/protobuf/notes.txt": "",
     "build_tools/cmake/Reproducible.cmake": "",
     "build_tools/cmake/Unrelated.cmake": "",
@@ -121,6 +127,23 @@ class TestOwnProtobuf:
         assert shared.use_shared_libs
         assert shared.root != static.root
         assert [library.name for library in shared.runtime_libraries] == ["libprotobuf-lite.so.32"]
+
+    def test_a_release_with_parts_is_built_in_its_own_folder_and_only_statically(
+        self, tmp_path: Path, probed: Path
+    ) -> None:
+        inside = pin(Toy(root=tmp_path / "absl"), name="abseil-cpp", version="1", kind=PinKind.PART)
+        mine = pin(Toy(root=tmp_path / "pb", version="3.21.12"), default=True, needs=str(inside))
+        site = site_with(tmp_path, probed, mine, inside)
+        install = provide_protobuf(site)
+        assert install.version == "3.21.12"
+        abseil = install.root / "abseil.txt"
+        assert "abseil_cpp-1-" in abseil.read_text(encoding="utf-8")
+        (choice,) = [e.choice for e in site.context.record.decisions if e.subject == "protobuf"][:1]
+        assert choice == "protobuf 3.21.12 with abseil-cpp 1, built from source, static"
+        order = ("--protobuf", "shared")
+        with pytest.raises(ProtobufError, match="is not built as a shared library") as caught:
+            provide_protobuf(site_with(tmp_path, probed, mine, inside, arguments=order))
+        assert "--protobuf static" in str(caught.value)
 
     def test_one_that_fails_the_probes_is_not_kept(self, tmp_path: Path, probed: Path) -> None:
         bad = pin(Toy(root=tmp_path / "pb", version="3.20.2", pic=False), default=True)

@@ -26,7 +26,13 @@ from build_tools.protobuf.model import ProtobufInstall
 from build_tools.record import Record
 from build_tools.upstream.environment import Environment, build_environment
 from build_tools.upstream.make import Upstream, cache_entries, make_wheel
-from build_tools.upstream.metadata import protobuf_range, require_protobuf, required_protobuf
+from build_tools.upstream.metadata import (
+    at_least,
+    generated_floor,
+    protobuf_range,
+    require_protobuf,
+    required_protobuf,
+)
 from build_tools.upstream.releases import RELEASES, release_of
 from build_tools.upstream.suite import read_report
 from build_tools.upstream.trial import available_protobufs, extremes
@@ -271,6 +277,27 @@ class TestWhatTheWheelRequires:
         with pytest.raises(ConfigError) as caught:
             protobuf_range("3.20 or so")
         assert ">=3.20.2" in str(caught.value)
+
+    def test_code_of_newer_releases_names_the_lowest_runtime_that_loads_it(self, tmp_path):
+        header = tmp_path / "google/protobuf/runtime_version.h"
+        header.parent.mkdir(parents=True)
+        assert generated_floor(tmp_path) is None
+        header.write_text(
+            "#define PROTOBUF_MAJOR_VERSION 6\n#define PROTOBUF_OSS_VERSION 6031001\n"
+        )
+        assert generated_floor(tmp_path) == Version("6.31.1")
+
+    @pytest.mark.parametrize(
+        ("asked", "becomes"),
+        [
+            ("", ">=6.31.1"),
+            (">=3.20.2", ">=6.31.1"),
+            (">=4.25.1,<8", "<8,>=6.31.1"),
+            (">=6.32", ">=6.32"),
+        ],
+    )
+    def test_a_range_loses_what_lies_below_the_floor(self, asked, becomes):
+        assert at_least(SpecifierSet(asked), Version("6.31.1")) == SpecifierSet(becomes)
 
 
 class TestTheProtobufsItIsTriedWith:

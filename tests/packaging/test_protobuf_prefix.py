@@ -118,6 +118,52 @@ def test_nothing_installed_names_the_folders_it_was_built_in(prefix):
     assert [path for path in files if built_in in path.read_bytes()] == []
 
 
+LITE_PROTO = """\
+syntax = "proto3";
+package trial;
+option optimize_for = LITE_RUNTIME;
+message Note { string text = 1; map<string, int64> numbers = 2; }
+"""
+LITE_PROGRAM = """\
+#include <iostream>
+#include "note.pb.h"
+int main() {
+  trial::Note note, copy;
+  note.set_text("written"); (*note.mutable_numbers())["seven"] = -7;
+  if (!copy.ParseFromString(note.SerializeAsString())) return 1;
+  std::cout << copy.text() << ' ' << copy.numbers().at("seven") << std::endl;
+}
+"""
+# What ONNX's own CMakeLists.txt does: the module, then abseil and utf8_range as packages.
+LITE_BODY = BODY.replace("Protobuf 3.21 REQUIRED @MODE@", "Protobuf REQUIRED MODULE").replace(
+    "PRIVATE protobuf::libprotobuf)",
+    "PRIVATE protobuf::libprotobuf-lite absl::strings utf8_range::utf8_validity)",
+)
+
+
+@pytest.mark.slow
+def test_one_library_holds_protobuf_and_its_abseil(tmp_path):
+    """protobuf 31.1, from the archive that a package index has: whole, and in a moved prefix."""
+    fetch = ["-m", "build_tools", "fetch", "protobuf==31.1", "abseil-cpp", "--print-cmake"]
+    answer = ok(run(sys.executable, *fetch, cwd=REPOSITORY)).stdout
+    sources = dict(re.findall(r'ONNXFORGE_(\w+_SOURCE) "(.*)"', answer))
+    recipe = Project(source=RECIPE.with_name("protobuf_abseil"), build=tmp_path / "build")
+    settings = [f"-D{name}={folder}" for name, folder in sources.items()]
+    ok(recipe.configure(*settings, "-DCMAKE_INSTALL_LIBDIR=lib"))
+    ok(recipe.compile())
+    ok(recipe.install(tmp_path / "first"))
+    shutil.rmtree(tmp_path / "build")
+    root = (tmp_path / "first").rename(tmp_path / "a moved prefix ż")
+    assert "libprotoc 31.1" in said(ok(run(str(root / "bin" / "protoc"), "--version")))
+
+    body = "find_package(absl REQUIRED)\nfind_package(utf8_range REQUIRED)\n" + LITE_BODY
+    project = Project.write(tmp_path / "user", body, main=LITE_PROGRAM)
+    (project.source / "note.proto").write_text(LITE_PROTO, encoding="utf-8")
+    ok(project.configure(f"-DCMAKE_PREFIX_PATH={root}", "-DCMAKE_CXX_STANDARD=17"))
+    ok(project.compile())
+    assert ok(run(str(project.build / "trial"))).stdout == "written -7\n"
+
+
 def test_sources_that_are_none(tmp_path):
     recipe = Project(source=RECIPE, build=tmp_path / "build")
     result = recipe.configure(f"-DPROTOBUF_SOURCE={Path(tmp_path)}")

@@ -91,5 +91,7 @@ std::string ProtobufVersion();
 /// The same as marks of the binary (onnxforge/base/component_mark.h); protobuf's version as its headers' number.
 const char* OnnxMark();
 const char* ProtobufMark();
+/// abseil's, or "" where protobuf has none inside.
+const char* AbseilMark();
 
 }  // namespace onnxforge::io
