@@ -114,7 +114,7 @@ def conformance(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Remake the generated pages of docs/; -- --check only compares."""
-    prepare(session, "tests")
+    prepare(session, "docs")
     install_wheel(session)
     session.run("python", "docs/make.py", *session.posargs)
 

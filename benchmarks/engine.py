@@ -2,9 +2,10 @@
 
 Both run every model in one process, in turn, so that whatever else the machine does hits both. In
 fresh processes, in turn too: the memory over what the libraries take, and the time from the import
-to the first answer, NumPy being there. A second table has session creation by the number of nodes.
-Both give medians and ratios onnxforge / onnxruntime; below 1 is better. ``--json FILE`` keeps the
-figures.
+to the first answer, NumPy being there. A second table says how the cost grows: session creation
+with the number of nodes, a run with batch, length of the sequence and size of the image. Both give
+medians and ratios onnxforge / onnxruntime; below 1 is better. ``--json FILE`` keeps the figures,
+which `nox -s docs -- --speed FILE` makes a page of.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -93,9 +96,12 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
-    """The median milliseconds to make a session of so many nodes, one thread."""
+    """Median milliseconds at one size: to make a session of so many nodes, else of one run."""
 
-    nodes: int
+    kind: str
+    """What grows: a key of SCALES, or "nodes"."""
+    size: int
+    threads: int
     ours_ms: float
     peer_ms: float
 
@@ -187,6 +193,13 @@ CASES: dict[str, Callable[[Path], Case]] = {
 
 NODES = (10, 100, 1000, 10000)
 """The sizes of chain.py whose sessions are timed."""
+
+SCALES: dict[str, tuple[Callable[[int], tuple[onnx.ModelProto, Feeds]], tuple[int, ...]]] = {
+    "batch": (mobilenet_v2.build, (1, 4, 16, 64)),
+    "sequence": (bert_mini.build, (8, 32, 128, 512, 2048)),
+    "image": (resnet18.build, (64, 128, 256, 512, 1024)),
+}
+"""What else grows: the model of a size, and the sizes."""
 
 RUNS_IN_TURN = 5
 PAUSE_S = 0.05
@@ -291,6 +304,21 @@ def print_means(rows: list[Row], threads: int) -> None:
     )
 
 
+def machine() -> dict[str, Any]:
+    """Say what was measured on, and what against what."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
+    names = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return {
+        "processor": next(names, platform.processor()),
+        "processors": os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "onnxforge": onnxforge.__version__,
+        "onnxruntime": ort.__version__,
+    }
+
+
 def measure_all(names: list[str], threads: list[int], budget_s: float) -> list[Row]:
     """Measure models at each thread count, printing each row when it is known."""
     rows = []
@@ -309,23 +337,37 @@ def measure_all(names: list[str], threads: list[int], budget_s: float) -> list[R
     return rows
 
 
-def measure_growth(budget_s: float) -> list[Growth]:
-    """Time the making of sessions of more and more nodes, printing each row when it is known."""
-    print(f"\n{'nodes':>6}{'create ms':>11}{'ort':>10}{'ratio':>7}{'µs/node':>9}")  # noqa: T201
+def measure_growth(threads: list[int], budget_s: float) -> list[Growth]:
+    """Time sessions of more and more nodes and runs of larger and larger inputs, printing each."""
+    print(f"\n{'growth':<10}{'size':>6}{'thr':>4}{'ms':>11}{'ort':>11}{'ratio':>7}{'ms/size':>10}")  # noqa: T201
     rows = []
     with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
         for nodes in NODES:
-            path = Path(folder, f"chain{nodes}.onnx")
             onnx.save(chain.build(nodes)[0], path)
-            ours, peer = in_turn(
+            pair = (
                 partial(onnxforge.Session, str(path), threads=1),
                 partial(peer_session, path, 1),
-                budget_s,
             )
-            rows.append(Growth(nodes=nodes, ours_ms=ours, peer_ms=peer))
-            figures = f"{ours:>11.2f}{peer:>10.2f}{ours / peer:>7.2f}{ours / nodes * 1e3:>9.1f}"
-            print(f"{nodes:>6}{figures}", flush=True)  # noqa: T201
+            rows.append(grown("nodes", nodes, 1, in_turn(*pair, budget_s)))
+        for kind, (build, sizes) in SCALES.items():
+            for size in sizes:
+                model, feeds = build(size)
+                onnx.save(model, path)
+                for count in threads:
+                    ours = onnxforge.Session(str(path), threads=count)
+                    peer = peer_session(path, count)
+                    pair = (partial(ours.run, feeds), partial(peer.run, None, feeds))
+                    rows.append(grown(kind, size, count, in_turn(*pair, budget_s)))
     return rows
+
+
+def grown(kind: str, size: int, threads: int, medians: tuple[float, float]) -> Growth:
+    """Return and print one row."""
+    ours, peer = medians
+    figures = f"{ours:>11.2f}{peer:>11.2f}{ours / peer:>7.2f}{ours / size:>10.4f}"
+    print(f"{kind:<10}{size:>6}{threads:>4}{figures}", flush=True)  # noqa: T201
+    return Growth(kind=kind, size=size, threads=threads, ours_ms=ours, peer_ms=peer)
 
 
 def main() -> None:
@@ -350,9 +392,10 @@ def main() -> None:
     rows = measure_all(args.models or list(CASES), args.threads, args.seconds)
     for count in args.threads:
         print_means(rows, count)
-    growth = [] if args.models else measure_growth(args.seconds)
+    growth = [] if args.models else measure_growth(args.threads, args.seconds)
     if args.json:
         document = {
+            "machine": machine(),
             "models": [row.as_dict() for row in rows],
             "growth": [asdict(row) for row in growth],
         }

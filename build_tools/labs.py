@@ -206,8 +206,11 @@ def _debian_python(python: str, machine: str, stand: Stand) -> Path:
 def _debian_command(python: str, machine: str, stand: Stand) -> _Words:
     """Return how a CPython for this machine is started with its own C library."""
     root = _debian_python(python, machine, stand)
-    libraries = root / "usr" / "lib" / f"{machine}-linux-gnu"
-    loader = libraries / _GLIBC_LOADERS[machine]
+    # Up to bookworm some packages have /lib; later ones have /usr/lib only, and a link.
+    places = [root / top / f"{machine}-linux-gnu" for top in ("usr/lib", "lib")]
+    name = _GLIBC_LOADERS[machine]
+    loader = next((place / name for place in places if (place / name).exists()), places[0] / name)
+    libraries = ":".join(map(str, places))
     return (loader, "--library-path", libraries, root / "usr" / "bin" / f"python{python}")
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from build_tools.doctor.page import failures_page  # noqa: E402 - it lies beside this folder
+from benchmarks import page as speed  # noqa: E402 - it lies beside this folder
+from build_tools.doctor.page import failures_page  # noqa: E402
 
 
 def operators_page() -> str:
@@ -77,6 +78,7 @@ def section(domain: str, rows: list[OperatorInfo]) -> Iterable[str]:
 
 TABLE = ("<!-- table:", "<!-- end of table -->")
 RELEASES = "releases.json"
+SPEED = "speed.json"
 KEPT = ("target", "python", "file", "bytes", "spent", "proofs", "run")
 
 
@@ -173,6 +175,19 @@ def failing_tests(rows: list[dict[str, Any]]) -> Iterable[str]:
             yield ""
 
 
+def speed_page() -> str:
+    """Return docs/speed.md with what docs/speed.json makes."""
+    return with_table("speed.md", speed.speed_page(json.loads((HERE / SPEED).read_text("utf-8"))))
+
+
+def take_over_speed(results: Path) -> None:
+    """Keep a run of `nox -s bench`, its figures no finer than they are, and draw it."""
+    found = json.loads(results.read_text(encoding="utf-8"))
+    kept = json.loads(json.dumps(found), parse_float=lambda text: float(f"{float(text):.4g}"))
+    (HERE / SPEED).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    speed.draw(kept, HERE)
+
+
 def take_over_releases(results: Iterable[Path]) -> None:
     """Keep of the reports of `nox -s onnx` what the table needs, in the place of earlier ones."""
     file = HERE / RELEASES
@@ -209,6 +224,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "failures.md": failures_page,
     "wheels.md": wheels_page,
     "onnx.md": releases_page,
+    "speed.md": speed_page,
 }
 
 
@@ -220,10 +236,13 @@ def main() -> int:
     parser.add_argument(
         "--releases", type=Path, nargs="+", metavar="FILE", help="take over these *.report.json"
     )
+    parser.add_argument("--speed", type=Path, metavar="FILE", help="take over the bench's --json")
     arguments = parser.parse_args()
     check = arguments.check
     if arguments.wheels:
         take_over(arguments.wheels)
+    if arguments.speed:
+        take_over_speed(arguments.speed)
     if arguments.releases:
         take_over_releases(arguments.releases)
     stale = [

@@ -14,18 +14,18 @@ from .builder import Builder, Feeds
 if TYPE_CHECKING:
     import onnx
 
-LAYERS, WIDTH, HEADS, INNER, TOKENS, WORDS = 4, 256, 4, 1024, 128, 8000
+LAYERS, WIDTH, HEADS, INNER, WORDS = 4, 256, 4, 1024, 8000
 
 
-def build(opset: int = 13) -> tuple[onnx.ModelProto, Feeds]:
-    """Return the model and one sentence of 128 tokens."""
+def build(tokens: int = 128, opset: int = 13) -> tuple[onnx.ModelProto, Feeds]:
+    """Return the model and one sentence of so many tokens."""
     b = Builder(name="bert_mini", opset=opset)
     feeds: Feeds = {
-        "input_ids": b.random.integers(0, WORDS, (1, TOKENS)),
-        "attention_mask": np.ones((1, TOKENS), np.float32),
+        "input_ids": b.random.integers(0, WORDS, (1, tokens)),
+        "attention_mask": np.ones((1, tokens), np.float32),
     }
     x = b.op("Gather", b.weight(WORDS, WIDTH, fan_in=2), "input_ids", axis=0)
-    x = b.op("Add", x, b.weight(1, TOKENS, WIDTH, fan_in=2))
+    x = b.op("Add", x, b.weight(1, tokens, WIDTH, fan_in=2))
     x = _layer_norm(b, x)
     mask = b.op("Unsqueeze", "attention_mask", b.constant([1, 2], np.int64))
     mask = b.op("Mul", b.op("Sub", b.constant(1.0), mask), b.constant(-10000.0))
@@ -42,7 +42,7 @@ def _linear(b: Builder, x: str, inputs: int, outputs: int) -> str:
 
 
 def _heads(b: Builder, x: str, perm: list[int]) -> str:
-    split = b.constant([1, TOKENS, HEADS, WIDTH // HEADS], np.int64)
+    split = b.constant([1, -1, HEADS, WIDTH // HEADS], np.int64)
     name: str = b.op("Transpose", b.op("Reshape", x, split), perm=perm)
     return name
 
@@ -54,7 +54,7 @@ def _attention(b: Builder, x: str, mask: str) -> str:
     scores = b.op("Div", b.op("MatMul", query, key), b.constant((WIDTH // HEADS) ** 0.5))
     weights = b.op("Softmax", b.op("Add", scores, mask), axis=-1)
     together = b.op("Transpose", b.op("MatMul", weights, value), perm=[0, 2, 1, 3])
-    together = b.op("Reshape", together, b.constant([1, TOKENS, WIDTH], np.int64))
+    together = b.op("Reshape", together, b.constant([1, -1, WIDTH], np.int64))
     return _linear(b, together, WIDTH, WIDTH)
 
 

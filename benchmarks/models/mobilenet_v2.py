@@ -28,10 +28,10 @@ STAGES = (
 """Expansion, channels, blocks, stride of the first."""
 
 
-def build(*, quantized: bool = False) -> tuple[onnx.ModelProto, Feeds]:
-    """Return the model and one image of 224 by 224."""
+def build(batch: int = 1, *, quantized: bool = False) -> tuple[onnx.ModelProto, Feeds]:
+    """Return the model and ``batch`` images of 224 by 224."""
     b = Builder(name="mobilenet_v2", opset=13)
-    feeds: Feeds = {"image": b.random.random((1, 3, 224, 224), np.float32)}
+    feeds: Feeds = {"image": b.random.random((batch, 3, 224, 224), np.float32)}
     layers = _Layers(builder=b, quantized=quantized)
     x = layers.conv(layers.stored("image"), 3, 32, 3, stride=2)
     channels = 32

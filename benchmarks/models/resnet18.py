@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import onnx
 
 
-def build() -> tuple[onnx.ModelProto, Feeds]:
-    """Return the model and one image of 224 by 224."""
+def build(size: int = 224) -> tuple[onnx.ModelProto, Feeds]:
+    """Return the model and one image of ``size`` by ``size``."""
     b = Builder(name="resnet18", opset=13)
-    feeds: Feeds = {"image": b.random.random((1, 3, 224, 224), np.float32)}
+    feeds: Feeds = {"image": b.random.random((1, 3, size, size), np.float32)}
     x = b.op("Relu", b.conv("image", 3, 64, 7, strides=[2, 2]))
     x = b.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     channels = 64

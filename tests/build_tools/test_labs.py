@@ -82,12 +82,19 @@ class TestNative:
     def test_debians_is_started_with_its_own_c_library(self, make, tmp_path):
         lab = find_lab("3.13", Way.NATIVE, make("manylinux2014_x86_64"))
         root = "debian/python3.13-minimal-x86_64-trixie"
-        libraries = f"{root}/usr/lib/x86_64-linux-gnu"
+        below = "lib/x86_64-linux-gnu"
         assert words(lab, tmp_path) == [
-            *(f"{libraries}/ld-linux-x86-64.so.2", "--library-path", libraries),
+            *(f"{root}/usr/{below}/ld-linux-x86-64.so.2", "--library-path"),
+            f"{root}/usr/{below}:{root}/{below}",
             f"{root}/usr/bin/python3.13",
         ]
         assert lab.label == "CPython 3.13.5 of Debian trixie amd64"
+
+    def test_the_c_library_may_lie_outside_usr(self, make, tmp_path):
+        stand = make("manylinux2014_x86_64")
+        folder = tmp_path / "debian/python3.13-minimal-x86_64-trixie/lib/x86_64-linux-gnu"
+        script(folder / "ld-linux-x86-64.so.2", "")
+        assert labs._debian_command("3.13", "x86_64", stand)[0] == folder / "ld-linux-x86-64.so.2"
 
     def test_another_machines_wheel_is_not_tried(self, make):
         with pytest.raises(NoLabError, match="this machine is linux x86_64"):
