@@ -79,7 +79,12 @@ class Profile:
     def table(self, limit: int = 20) -> str:
         """Lay out the `limit` dearest operators and nodes as text."""
         operators = [
-            (row.op_type, str(row.count), _ms(row.duration_ns), self._share(row.duration_ns))
+            (
+                row.op_type,
+                str(row.count),
+                milliseconds(row.duration_ns),
+                self.share(row.duration_ns),
+            )
             for row in self.by_operator()[:limit]
         ]
         dearest = sorted(self.nodes, key=lambda node: -node.duration_ns)[:limit]
@@ -87,15 +92,15 @@ class Profile:
             (
                 node.node,
                 node.op_type,
-                _ms(node.duration_ns),
-                self._share(node.duration_ns),
+                milliseconds(node.duration_ns),
+                self.share(node.duration_ns),
                 f"{node.output_bytes:,}",
                 "yes" if node.in_arena else "no",
             )
             for node in dearest
         ]
         head = (
-            f"total {_ms(self.total_ns)} ms, {len(self.nodes)} nodes, "
+            f"total {milliseconds(self.total_ns)} ms, {len(self.nodes)} nodes, "
             f"arena {self.arena_bytes:,} bytes, "
             f"{self.unplanned_allocations} unplanned allocations"
         )
@@ -132,6 +137,12 @@ class Profile:
         ]
         return json.dumps({"traceEvents": events, "displayTimeUnit": "ns"})
 
+    def to_html(self) -> str:
+        """Return a page that needs nothing else: a time line, the operators, the dearest nodes."""
+        from .profile_page import profile_page  # noqa: PLC0415 - it imports this module
+
+        return profile_page(self)
+
     def _own_times(self) -> list[int]:
         """Each node's time without that of the nodes it ran: those that follow it, one deeper."""
         own = [node.duration_ns for node in self.nodes]
@@ -143,11 +154,13 @@ class Profile:
             parents.append(i)
         return own
 
-    def _share(self, ns: int) -> str:
+    def share(self, ns: int) -> str:
+        """Write nanoseconds as a percentage of the run."""
         return f"{100 * ns / max(self.total_ns, 1):.1f}"
 
 
-def _ms(ns: int) -> str:
+def milliseconds(ns: int) -> str:
+    """Write nanoseconds as milliseconds."""
     return f"{ns / 1e6:.3f}"
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -170,6 +172,10 @@ def test_profile(call, tiny_path, tmp_path):
     assert code == 0
     assert "operator" in out
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    page = tmp_path / "page.html"
+    nodes = succeed(call, "profile", tiny_path, "--html", page)["nodes"]
+    ElementTree.fromstring(re.search("<svg.*</svg>", page.read_text(), re.DOTALL)[0])
+    assert page.read_text().count("<title>") == 1 + len(nodes)
     assert succeed(call, "profile", tiny_path)["unplanned_allocations"] == 0
 
 
@@ -192,6 +198,7 @@ def test_profile(call, tiny_path, tmp_path):
         (["run", "{tiny}", "--inputs", "{tiny}"], "not an array file"),
         (["run", "{tiny}", "--output", "{tmp}/no/such/folder/y.npz"], "cannot write"),
         (["profile", "{tiny}", "--trace", "{tmp}/no/such/folder/t.json"], "cannot write"),
+        (["profile", "{tiny}", "--html", "{tmp}/no/such/folder/t.html"], "cannot write"),
     ],
 )  # fmt: skip
 def test_an_error_is_one_line_and_a_code(call, tiny_path, tmp_path, arguments, message):

@@ -25,6 +25,7 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument(
         "--trace", metavar="FILE.json", help="write the run for chrome://tracing or Perfetto"
     )
+    parser.add_argument("--html", metavar="FILE.html", help="write the run as a page to look at")
     parser.set_defaults(command=run)
 
 
@@ -33,9 +34,16 @@ def run(options: argparse.Namespace) -> None:
     session = make_session(options, load(options.model))
     profile = session.profile(collect_inputs(options, session))
     if options.trace:
-        try:
-            Path(options.trace).write_text(profile.chrome_trace(), encoding="utf-8")
-        except OSError as error:
-            msg = f"cannot write {options.trace}: {error.strerror or error}"
-            raise ModelIOError(msg) from error
+        write(options.trace, profile.chrome_trace())
+    if options.html:
+        write(options.html, profile.to_html())
     emit(profile.as_dict(), profile.table(options.limit), as_json=options.json)
+
+
+def write(name: str, text: str) -> None:
+    """Write a file; raises ModelIOError."""
+    try:
+        Path(name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        msg = f"cannot write {name}: {error.strerror or error}"
+        raise ModelIOError(msg) from error
