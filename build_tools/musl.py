@@ -92,6 +92,8 @@ def _build(plan: MuslPlan, prefix: Path, site: Site) -> None:
 def configure_words(plan: MuslPlan, prefix: Path, site: Site) -> list[str]:
     """Return what configure is told."""
     compiler = site.toolchain.compiler
+    # 3.11's configure takes none from PATH when it crosses; binutils' reads every processor's files.
+    readelf = shutil.which("readelf", path=site.context.host.environ.get("PATH"))
     return [
         f"--prefix={prefix}",
         f"--host={site.target.machine}-linux-musl",
@@ -102,6 +104,7 @@ def configure_words(plan: MuslPlan, prefix: Path, site: Site) -> list[str]:
         f"CPP={compiler.cc} -E -D__DEFINED_va_list",
         f"AR={compiler.cc.with_name('ar')}",
         f"RANLIB={compiler.cc.with_name('ranlib')}",
+        *([f"READELF={readelf}"] if readelf else []),
         *_OPTIONS,
     ]
 
