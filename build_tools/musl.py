@@ -92,7 +92,7 @@ def _build(plan: MuslPlan, prefix: Path, site: Site) -> None:
 def configure_words(plan: MuslPlan, prefix: Path, site: Site) -> list[str]:
     """Return what configure is told."""
     compiler = site.toolchain.compiler
-    # 3.11's configure takes none from PATH when it crosses; binutils' reads every processor's files.
+    # 3.11's configure takes none from PATH when it crosses; binutils' reads files of every machine.
     readelf = shutil.which("readelf", path=site.context.host.environ.get("PATH"))
     return [
         f"--prefix={prefix}",

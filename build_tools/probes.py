@@ -34,16 +34,21 @@ _ERROR_LINE = re.compile(r"relocation|undefined|multiple definition|error|cannot
 # impossible version fails by saying which version the library is. It throws or aborts.
 _VERSION_QUESTION = """\
 #include <exception>
-namespace google { namespace protobuf { namespace internal {
-void VerifyVersion(int header, int least, const char* file);
-}}}
-int main() {
-  try { google::protobuf::internal::VerifyVersion(2147483647, 2147483647, "probe"); }
-  catch (const std::exception&) { return 0; }
+namespace google {{ namespace protobuf {{ namespace internal {{
+void VerifyVersion(int header, {least}const char* file);
+}}}}}}
+int main() {{
+  try {{ google::protobuf::internal::VerifyVersion(2147483647, {much}"probe"); }}
+  catch (const std::exception&) {{ return 0; }}
   return 1;
-}
+}}
 """
-_VERSION_ANSWER = re.compile(r"installed version is (\d+\.\d+\.\d+)")
+_VERSION_QUESTIONS = (
+    _VERSION_QUESTION.format(least="int least, ", much="2147483647, "),
+    _VERSION_QUESTION.format(least="", much=""),
+)
+"""The library is asked in vain whether it is of an impossible version: up to 25, and since 26."""
+_VERSION_ANSWER = re.compile(r"(?:installed|linked) version is (\d+\.\d+\.\d+)")
 
 _TRIAL_PROTO = """\
 syntax = "proto2";
@@ -274,13 +279,17 @@ def library_version(library: Path, bench: Bench) -> Finding:
     """Return the version of the library itself, asked by a small program linked with it alone."""
     clock = _Clock()
     with _scratch() as folder:
-        (folder / "version.cc").write_text(_VERSION_QUESTION, encoding="utf-8")
         program = f"version{bench.ending('.exe', '')}"
         libraries = tuple(_link(library, bench))
-        built = bench.link(program, "version.cc", folder=folder, libraries=libraries)
-        if not built.ok:
-            evidence = first_error(built.text)
-            return Finding(ok=False, evidence=evidence, seconds=clock.seconds())
+        failed = []
+        for question in _VERSION_QUESTIONS:
+            (folder / "version.cc").write_text(question, encoding="utf-8")
+            built = bench.link(program, "version.cc", folder=folder, libraries=libraries)
+            if built.ok:
+                break
+            failed.append(first_error(built.text))
+        else:
+            return Finding(ok=False, evidence=failed[0], seconds=clock.seconds())
         answer = bench.execute(folder / program, folder=folder, libraries=[library])
     said = _VERSION_ANSWER.search(answer.text)
     if said:

@@ -153,6 +153,11 @@ class TestLibrary:
         finding = probes.library_version(root / "lib" / name, make_bench())
         assert (finding.ok, finding.value) == (True, "3.20.3")
 
+    def test_version_of_one_that_is_asked_in_the_newer_way(self, tmp_path: Path) -> None:
+        root = Toy(root=tmp_path, library="6.31.1").make()
+        finding = probes.library_version(root / "lib/libprotobuf-lite.a", make_bench())
+        assert (finding.ok, finding.value) == (True, "31.1")
+
     def test_that_is_not_protobuf(self, tmp_path: Path) -> None:
         (tmp_path / "x.cc").write_text("int x;", encoding="utf-8")
         build("-shared", "-fPIC", f"{tmp_path}/x.cc", "-o", f"{tmp_path}/libprotobuf-lite.so")

@@ -119,6 +119,8 @@ class Toy:
         folder = self.root / self.library_folder
         source, built = folder / "protobuf.cc", folder / "protobuf.o"
         text = _LIBCXX_LIBRARY if self.libcxx else _LIBRARY.replace("@VERSION@", version)
+        if int(version.split(".", maxsplit=1)[0]) >= 5:  # as it is since release 26
+            text = text.replace("(int, int, const", "(int, const").replace("installed", "linked")
         source.write_text(text, encoding="utf-8")
         if self.static:
             build("-c", "-fPIC" if self.pic else "-fno-PIC", str(source), "-o", str(built))
