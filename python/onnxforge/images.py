@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ FORMATS = ("BMP", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
 def image_decoder() -> Callable[[bytes, str], np.ndarray[Any, Any] | None] | None:
     """Return what a session decodes images with; None without Pillow (`onnxforge[images]`)."""
-    return decode if importlib.util.find_spec("PIL") else None
+    return decode if PathFinder.find_spec("PIL") else None
 
 
 def decode(encoded: bytes, pixel_format: str) -> np.ndarray[Any, Any] | None:
