@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <vector>
 
 #include "simd/processor.h"
 #include "simd/row_pointers.h"
+#include "simd/transpose.h"
 
 // clang-format off: the order matters
 #undef HWY_TARGET_INCLUDE
@@ -203,28 +205,71 @@ HWY_INLINE void WithRows(size_t rows, const F& f) {
 }
 #undef ONNXFORGE_ROWS
 
+/// Panel `p` where the elements of a column lie closer together than those of a row, as in filters: a few columns are
+/// put in order, then turned word by word.
+template <class Math>
+void PackColumns(const ByteMatrix& b, size_t p, size_t words, int32_t* panel, int32_t* sums) {
+  using T = typename Math::T;
+  constexpr size_t kColumns = 4;
+  const size_t nr = Nr();
+  const size_t columns = std::min(nr, b.columns - p * nr);
+  std::vector<int32_t> ordered(kColumns * words);
+  for (size_t begin = 0; begin < columns; begin += kColumns) {
+    const size_t count = std::min(kColumns, columns - begin);
+    for (size_t j = 0; j < count; ++j) {
+      T* to = reinterpret_cast<T*>(ordered.data() + j * words);
+      const uint8_t* column = b.data + (p * nr + begin + j) * b.column_stride;
+      int32_t sum = 0;
+      for (size_t tap = 0; tap < b.taps; ++tap, to += b.depth) {
+        const uint8_t* from = column + tap * b.tap_stride;
+        for (size_t i = 0; i < b.depth; ++i) {
+          const auto value = static_cast<int8_t>(from[i * b.depth_stride] ^ b.flip);
+          to[i] = static_cast<T>(value);
+          sum += value;
+        }
+      }
+      sums[begin + j] = sum;
+    }
+    constexpr size_t kWords = 64;
+    for (size_t w = 0; w < words; w += kWords) {
+      TransposeWords(ordered.data() + w, words, count, std::min(kWords, words - w), panel + w * nr + begin, nr);
+    }
+  }
+}
+
+/// Panel `p` where the elements of a row lie next to each other, as in the right-hand side of a MatMul.
+template <class Math>
+void PackRows(const ByteMatrix& b, size_t p, int32_t* panel, int32_t* sums) {
+  using T = typename Math::T;
+  const size_t nr = Nr();
+  const size_t columns = std::min(nr, b.columns - p * nr);
+  size_t k = 0;
+  for (size_t tap = 0; tap < b.taps; ++tap) {
+    const uint8_t* from = b.data + p * nr * b.column_stride + tap * b.tap_stride;
+    for (size_t i = 0; i < b.depth; ++i, ++k, from += b.depth_stride) {
+      T* to = reinterpret_cast<T*>(panel + k / Math::kGroup * nr) + k % Math::kGroup;
+      for (size_t j = 0; j < columns; ++j) {
+        const auto value = static_cast<int8_t>(from[j * b.column_stride] ^ b.flip);
+        to[j * Math::kGroup] = static_cast<T>(value);
+        sums[j] += value;
+      }
+    }
+  }
+}
+
 template <class Math>
 void PackB(const ByteMatrix& b, size_t panel_begin, size_t panel_end, void* packed, int32_t* column_sums) {
-  using T = typename Math::T;
   const size_t nr = Nr();
   const size_t words = CeilDiv(b.taps * b.depth, Math::kGroup);
   for (size_t p = panel_begin; p < panel_end; ++p) {
-    T* panel = static_cast<T*>(packed) + p * nr * words * Math::kGroup;
-    std::memset(panel, 0, nr * words * sizeof(int32_t));
-    const size_t columns = std::min(nr, b.columns - p * nr);
+    int32_t* panel = static_cast<int32_t*>(packed) + p * nr * words;
     int32_t* sums = column_sums + p * nr;
+    std::memset(panel, 0, nr * words * sizeof(int32_t));
     std::fill_n(sums, nr, 0);
-    size_t k = 0;
-    for (size_t tap = 0; tap < b.taps; ++tap) {
-      const uint8_t* from = b.data + p * nr * b.column_stride + tap * b.tap_stride;
-      for (size_t i = 0; i < b.depth; ++i, ++k, from += b.depth_stride) {
-        T* to = panel + k / Math::kGroup * nr * Math::kGroup + k % Math::kGroup;
-        for (size_t j = 0; j < columns; ++j) {
-          const auto value = static_cast<int8_t>(from[j * b.column_stride] ^ b.flip);
-          to[j * Math::kGroup] = static_cast<T>(value);
-          sums[j] += value;
-        }
-      }
+    if (b.depth_stride < b.column_stride) {
+      PackColumns<Math>(b, p, words, panel, sums);
+    } else {
+      PackRows<Math>(b, p, panel, sums);
     }
   }
 }

@@ -10,19 +10,6 @@ constexpr size_t kPlanes = 16;
 // Tiles that are turned, multiplied and turned back before the next ones: their planes stay in the second-level cache.
 constexpr size_t kBlockFloats = 96 * 1024;
 
-/// G · g · Gᵀ of one 3 × 3 filter.
-void TurnFilter(const float* g, double* out) {
-  const auto turn = [](double a, double b, double c, double* to, size_t step) {
-    to[0] = a;
-    to[step] = (a + b + c) / 2;
-    to[2 * step] = (a - b + c) / 2;
-    to[3 * step] = c;
-  };
-  double columns[4 * 3];
-  for (size_t x = 0; x < 3; ++x) turn(g[x], g[3 + x], g[6 + x], columns + x, 3);
-  for (size_t y = 0; y < 4; ++y) turn(columns[3 * y], columns[3 * y + 1], columns[3 * y + 2], out + 4 * y, 1);
-}
-
 }  // namespace
 
 bool Winograd::Pays(const Tensor& filters, size_t groups) {
@@ -37,22 +24,18 @@ Winograd::Winograd(const GemmOps& ops, const Tensor& filters)
       packed_(AllocateStorage(kPlanes * plane_floats_ * sizeof(float))) {
   auto* out = static_cast<float*>(packed_.get());
   for (size_t m = 0; m < out_channels_; m += ops.nr) {
-    PackPanel(filters.data<float>() + 9 * m * channels_, std::min(ops.nr, out_channels_ - m), ops.nr,
-              out + m * channels_);
+    PackPanel(ops, filters.data<float>() + 9 * m * channels_, std::min(ops.nr, out_channels_ - m), out + m * channels_);
   }
 }
 
-void Winograd::PackPanel(const float* filters, size_t columns, size_t nr, float* out) const {
+void Winograd::PackPanel(const GemmOps& ops, const float* filters, size_t columns, float* out) const {
   constexpr size_t kChannels = 16;
-  for (size_t p = 0; columns < nr && p < kPlanes; ++p) std::fill_n(out + p * plane_floats_, channels_ * nr, 0.0f);
+  std::vector<float> taps(9 * kChannels * ops.nr);
   for (size_t begin = 0; begin < channels_; begin += kChannels) {
-    const size_t end = std::min(begin + kChannels, channels_);
-    for (size_t j = 0; j < columns; ++j) {
-      for (size_t c = begin; c < end; ++c) {
-        double tile[kPlanes];
-        TurnFilter(filters + 9 * (j * channels_ + c), tile);
-        for (size_t p = 0; p < kPlanes; ++p) out[p * plane_floats_ + c * nr + j] = static_cast<float>(tile[p]);
-      }
+    const size_t count = std::min(kChannels, channels_ - begin);
+    ops.pack_b(filters + 9 * begin, 9 * channels_, true, 9 * count, columns, 0, 1, taps.data());
+    for (size_t c = 0; c < count; ++c) {
+      ops.winograd_filter(taps.data() + 9 * c * ops.nr, out + (begin + c) * ops.nr, plane_floats_);
     }
   }
 }
