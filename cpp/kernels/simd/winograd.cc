@@ -1,6 +1,7 @@
 #include "simd/winograd.h"
 
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 namespace onnxforge::simd {
@@ -81,9 +82,11 @@ void Winograd::Run(const GemmOps& ops, const WinogradImages& images, const float
   const size_t per_tile = kPlanes * (channels_ + out_channels_);
   const auto threads = static_cast<size_t>(context.Threads().size());
   const size_t fitting = std::max<size_t>(2 * ops.mr, kBlockFloats / per_tile / ops.mr * ops.mr);
-  const size_t block = std::min(fitting, std::max<size_t>(ops.mr, CeilDiv(tiles.count(), threads)));
-  const size_t blocks = CeilDiv(tiles.count(), block);
-  const size_t workers = std::min(threads, blocks);
+  // As many blocks for each worker, and rather a few tiles too many than a small block left over.
+  const size_t workers = std::min(threads, CeilDiv(tiles.count(), ops.mr));
+  const size_t blocks = CeilDiv(CeilDiv(tiles.count(), fitting + fitting / 4), workers) * workers;
+  const size_t block = CeilDiv(tiles.count(), blocks);
+  std::atomic<size_t> next{0};
   float* buffers = context.Scratch<float>(workers * block * per_tile);
   float* zeros = context.Scratch<float>(channels_);
   std::fill_n(zeros, channels_, 0.0f);
@@ -91,9 +94,9 @@ void Winograd::Run(const GemmOps& ops, const WinogradImages& images, const float
     for (auto worker = static_cast<size_t>(begin); worker < static_cast<size_t>(end); ++worker) {
       float* turned = buffers + worker * block * per_tile;
       float* products = turned + kPlanes * block * channels_;
-      for (size_t b = worker; b < blocks; b += workers) {
-        const size_t first = b * block;
-        const size_t count = std::min(block, tiles.count() - first);
+      for (size_t b; (b = next.fetch_add(1, std::memory_order_relaxed)) < blocks;) {
+        const size_t first = tiles.count() * b / blocks;
+        const size_t count = tiles.count() * (b + 1) / blocks - first;
         for (size_t i = 0; i < count; ++i) {
           const float* pixels[16];
           tiles.InputPixels(first + i, x, zeros, pixels);
