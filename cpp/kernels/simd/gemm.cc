@@ -114,28 +114,6 @@ void PackTransposed(const float* HWY_RESTRICT b, size_t b_stride, size_t k, size
   }
 }
 
-void PackRows(const float* HWY_RESTRICT b, size_t b_stride, size_t k, size_t columns, float* HWY_RESTRICT out) {
-  const size_t nr = Nr();
-  for (size_t i = 0; i < k; ++i) {
-    std::memcpy(out + i * nr, b + i * b_stride, columns * sizeof(float));
-    std::fill(out + i * nr + columns, out + (i + 1) * nr, 0.0f);
-  }
-}
-
-void PackB(const float* b, size_t b_stride, bool transposed, size_t k, size_t n, size_t panel_begin, size_t panel_end,
-           float* packed) {
-  const size_t nr = Nr();
-  for (size_t p = panel_begin; p < panel_end; ++p) {
-    const size_t columns = std::min(nr, n - p * nr);
-    float* out = packed + p * nr * k;
-    if (transposed) {
-      PackTransposed(b + p * nr * b_stride, b_stride, k, columns, out);
-    } else {
-      PackRows(b + p * nr, b_stride, k, columns, out);
-    }
-  }
-}
-
 HWY_INLINE V LoadUpTo(const float* from, size_t count) {
   const D d;
   return count >= hn::Lanes(d) ? hn::LoadU(d, from) : hn::LoadN(d, from, count);
@@ -147,6 +125,39 @@ HWY_INLINE void StoreUpTo(V v, float* to, size_t count) {
     hn::StoreU(v, d, to);
   } else {
     hn::StoreN(v, d, to, count);
+  }
+}
+
+/// `panels` panels at a time, so that what is read of a row lies together.
+void PackRows(const float* HWY_RESTRICT b, size_t b_stride, size_t k, size_t columns, size_t panels,
+              float* HWY_RESTRICT out) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  const size_t nr = Nr();
+  for (size_t i = 0; i < k; ++i, b += b_stride, out += nr) {
+    float* to = out;
+    for (size_t p = 0; p < panels; ++p, to += nr * k) {
+      const float* from = b + p * nr;
+      const size_t count = std::min(nr, columns - p * nr);
+      const size_t right = count > lanes ? count - lanes : 0;
+      hn::StoreU(LoadUpTo(from, count), d, to);
+      hn::StoreU(right == 0 ? hn::Zero(d) : LoadUpTo(from + lanes, right), d, to + lanes);
+    }
+  }
+}
+
+void PackB(const float* b, size_t b_stride, bool transposed, size_t k, size_t n, size_t panel_begin, size_t panel_end,
+           float* packed) {
+  constexpr size_t kPanels = 4;
+  const size_t nr = Nr();
+  const size_t step = transposed ? 1 : kPanels;
+  for (size_t p = panel_begin; p < panel_end; p += step) {
+    float* out = packed + p * nr * k;
+    if (transposed) {
+      PackTransposed(b + p * nr * b_stride, b_stride, k, std::min(nr, n - p * nr), out);
+    } else {
+      PackRows(b + p * nr, b_stride, k, n - p * nr, std::min(kPanels, panel_end - p), out);
+    }
   }
 }
 
