@@ -24,8 +24,36 @@ bool IsText(const py::dtype& dtype) {
   return kind == 'U' || kind == 'S' || kind == 'O' || kind == 'T';
 }
 
+// Types of other packages have higher numbers.
+constexpr int kLastOfNumpy = 23;
+
+/// The types that NumPy has by itself and C++ too, with NumPy's kind and the size of an element. To ask for names takes
+/// longer than a small model.
+struct PlainType {
+  DType dtype;
+  char kind;
+  py::ssize_t bytes;
+  py::dtype (*of)();
+};
+
+template <typename T>
+constexpr PlainType Plain(DType dtype, char kind) {
+  return {dtype, kind, sizeof(T), &py::dtype::of<T>};
+}
+
+constexpr PlainType kPlainTypes[] = {
+    Plain<float>(DType::kFloat32, 'f'),   Plain<double>(DType::kFloat64, 'f'),  Plain<int64_t>(DType::kInt64, 'i'),
+    Plain<int32_t>(DType::kInt32, 'i'),   Plain<int16_t>(DType::kInt16, 'i'),   Plain<int8_t>(DType::kInt8, 'i'),
+    Plain<uint64_t>(DType::kUInt64, 'u'), Plain<uint32_t>(DType::kUInt32, 'u'), Plain<uint16_t>(DType::kUInt16, 'u'),
+    Plain<uint8_t>(DType::kUInt8, 'u'),   Plain<bool>(DType::kBool, 'b'),
+};
+
 DType FromNumpy(const py::dtype& dtype) {
   if (IsText(dtype)) return DType::kString;
+  for (const PlainType& plain : kPlainTypes) {
+    if (dtype.kind() == plain.kind && dtype.itemsize() == plain.bytes && dtype.num() <= kLastOfNumpy)
+      return plain.dtype;
+  }
   return DTypeFromName(py::cast<std::string>(dtype.attr("name")));
 }
 
@@ -34,6 +62,9 @@ bool IsNumpyOwn(DType dtype) {
 }
 
 py::dtype ToNumpy(DType dtype) {
+  for (const PlainType& plain : kPlainTypes) {
+    if (plain.dtype == dtype) return plain.of();
+  }
   const std::string name(DTypeName(dtype));
   if (IsNumpyOwn(dtype)) return py::dtype(name);
   try {
@@ -81,7 +112,10 @@ Tensor StringTensor(const py::array& array, const std::string& what) {
 
 bool Usable(const py::array& array) {
   constexpr int kWanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-  return (array.flags() & kWanted) == kWanted && py::cast<bool>(array.dtype().attr("isnative"));
+  const py::dtype dtype = array.dtype();
+  const char order = dtype.byteorder();
+  const bool is_native = order == '=' || order == '|' || py::cast<bool>(dtype.attr("isnative"));
+  return (array.flags() & kWanted) == kWanted && is_native;
 }
 
 /// The array's own memory, which the tensor keeps alive.

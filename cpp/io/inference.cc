@@ -6,6 +6,8 @@
 
 #include "onnxforge/base/error.h"
 
+#include "schema_list.h"
+
 namespace onnxforge::io {
 namespace {
 
@@ -167,7 +169,7 @@ void InferTypes(const onnx::OpSchema& schema, TypeContext& context) {
     if (schema.has_type_and_shape_inference_function()) {
       schema.GetTypeAndShapeInferenceFunction()(context);
     } else if (const onnx::FunctionProto* body = schema.GetFunction()) {
-      onnx::shape_inference::InferShapeForFunctionNode(*body, onnx::OpSchemaRegistry::Instance(), context);
+      onnx::shape_inference::InferShapeForFunctionNode(*body, &SchemasOnDemand(), context);
     }
   } catch (const std::exception&) {
     // The element types that were found before the contradiction still hold; half a shape does not.

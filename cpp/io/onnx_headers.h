@@ -8,6 +8,8 @@
 #include "onnx/checker.h"
 #include "onnx/common/version.h"
 #include "onnx/defs/function.h"
+#include "onnx/defs/operator_sets.h"
+#include "onnx/defs/operator_sets_ml.h"
 #include "onnx/defs/schema.h"
 #include "onnx/onnx_pb.h"
 #include "onnx/shape_inference/attribute_binder.h"

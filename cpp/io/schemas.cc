@@ -11,6 +11,7 @@
 
 #include "contrib_functions.h"
 #include "import_type.h"
+#include "schema_list.h"
 
 namespace onnxforge::io {
 namespace {
@@ -54,7 +55,8 @@ Opsets ModelOpsets(const onnx::ModelProto& model) {
 }
 
 const onnx::OpSchema* FindSchema(const std::string& domain, const std::string& op_type, int opset) {
-  return onnx::OpSchemaRegistry::Schema(op_type, opset, domain);
+  // Upstream's registry is not asked for others: it would be filled for that.
+  return IsStandardDomain(domain) ? FindSchemaOnDemand(op_type, opset, domain) : nullptr;
 }
 
 std::vector<SchemaRow> AllSchemas() {

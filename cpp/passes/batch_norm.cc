@@ -20,11 +20,14 @@ bool IsInferenceBatchNorm(const ir::Graph& graph, const ir::Node& node) {
 }
 
 template <typename T>
-void ScaleRows(Tensor& weights, const std::vector<double>& scale) {
+void ScaleRows(const Tensor& weights, const std::vector<double>& scale, Tensor& out) {
   const int64_t row = weights.elements() / weights.dim(0);
-  T* p = weights.data<T>();
-  for (double s : scale) {
-    for (int64_t i = 0; i < row; ++i, ++p) *p = static_cast<T>(static_cast<double>(*p) * s);
+  const T* from = weights.data<T>();
+  T* to = out.data<T>();
+  for (const double s : scale) {
+    for (int64_t i = 0; i < row; ++i) to[i] = static_cast<T>(static_cast<double>(from[i]) * s);
+    from += row;
+    to += row;
   }
 }
 
@@ -62,8 +65,8 @@ Tensor FromDoubles(DType dtype, const std::vector<double>& numbers) {
 }
 
 Tensor ScaledRows(const Tensor& weights, const std::vector<double>& scale) {
-  Tensor out = weights.Clone();
-  out.dtype() == DType::kFloat64 ? ScaleRows<double>(out, scale) : ScaleRows<float>(out, scale);
+  Tensor out = Tensor::Allocate(weights.dtype(), weights.shape());
+  weights.dtype() == DType::kFloat64 ? ScaleRows<double>(weights, scale, out) : ScaleRows<float>(weights, scale, out);
   return out;
 }
 

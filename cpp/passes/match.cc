@@ -4,6 +4,8 @@
 
 #include "onnxforge/kernels/fused.h"
 
+#include "layout.h"
+
 namespace onnxforge::passes {
 
 bool Is(const ir::Node& node, std::string_view op_type) { return node.domain.empty() && node.op_type == op_type; }
@@ -42,7 +44,11 @@ Tensor ConstantInput(const ir::Graph& graph, const ir::Node& node, size_t i) {
 
 std::optional<double> ConstantNumber(const ir::Graph& graph, const ir::Node& node, size_t i) {
   const Tensor constant = ConstantInput(graph, node, i);
-  if (!constant.defined() || constant.elements() != 1 || constant.rank() > 1) return std::nullopt;
+  if (!constant.defined() || constant.elements() != 1) return std::nullopt;
+  // More axes than one must not be what the other operand is broadcast to.
+  const ir::ValueId other = node.inputs.size() == 2 ? node.inputs[1 - i] : ir::ValueId{};
+  const size_t rank = other.valid() ? RankOf(graph.value(other).type) : 0;
+  if (constant.rank() > std::max<size_t>(rank, 1)) return std::nullopt;
   if (!IsFloating(constant.dtype())) return std::nullopt;
   return constant.To<double>()[0];
 }

@@ -30,7 +30,8 @@ ir::ValueId Input(const ir::Node& node, size_t i);
 /// The constant that input `i` is, or an undefined tensor.
 Tensor ConstantInput(const ir::Graph& graph, const ir::Node& node, size_t i);
 
-/// The one number that input `i` is in every run, with no or one axis; nothing where it is anything else.
+/// The one number that input `i` is in every run, of no more axes than one or than the other of two operands; nothing
+/// where it is anything else.
 std::optional<double> ConstantNumber(const ir::Graph& graph, const ir::Node& node, size_t i);
 
 bool IsOutput(const ir::Graph& graph, ir::ValueId value);

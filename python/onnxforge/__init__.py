@@ -21,14 +21,14 @@ from ._core import (
     UnsupportedError,
 )
 from ._version import __version__
-from .description import Summary, TypeInfo, ValueInfo
 from .exchange import as_dlpack
 from .model import Model, ModelSource, check, convert_version, infer_shapes, load, save
-from .operators import OperatorInfo, Support, operators
 from .session import Session
 
 if TYPE_CHECKING:
     from .build import BuildInfo, build_info
+    from .description import Summary, TypeInfo, ValueInfo
+    from .operator_table import OperatorInfo, Support, operators
     from .profile import NodeTiming, Profile
 
 __all__ = [
@@ -63,11 +63,17 @@ __all__ = [
 _ON_DEMAND = {
     "BuildInfo": "build",
     "build_info": "build",
+    "Summary": "description",
+    "TypeInfo": "description",
+    "ValueInfo": "description",
+    "OperatorInfo": "operator_table",
+    "Support": "operator_table",
+    "operators": "operator_table",
     "NodeTiming": "profile",
     "Profile": "profile",
 }
-"""What a process that only runs a model does not ask for, and the module it is in: with what they
-need, these take as long to import as all others together."""
+"""What a process that only runs a model does not ask for, and the module it is in: dataclasses are
+compiled when they are imported, which takes several times as long as all the rest."""
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from . import _core
-from .description import summary
 
 if TYPE_CHECKING:
     from .description import Summary
@@ -74,6 +73,8 @@ class Model:
 
     def summary(self) -> Summary:
         """Return the model's interface, operators and size."""
+        from .description import summary  # noqa: PLC0415 - most processes never ask
+
         return summary(self._core.summarize())
 
     def __repr__(self) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from .description import ValueInfo, value_info
 from .images import image_decoder
 from .model import ModelSource, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .description import ValueInfo
     from .profile import Profile
 
 
@@ -33,13 +33,7 @@ class Session:
         InvalidArgumentError: for an unknown tier or pass, or a negative number of threads.
     """
 
-    __slots__ = ("_core", "inputs", "outputs", "overridable_inputs")
-
-    inputs: tuple[ValueInfo, ...]
-    """What `run` must be given."""
-    overridable_inputs: tuple[ValueInfo, ...]
-    """Inputs with a default, which `run` may be given."""
-    outputs: tuple[ValueInfo, ...]
+    __slots__ = ("_core", "_described", "_output_names")
 
     def __init__(
         self,
@@ -54,9 +48,23 @@ class Session:
         self._core = _core.Session(
             load(model)._core, threads or 0, tier, optimize, passes, image_decoder()
         )
-        self.inputs = tuple(map(value_info, self._core.inputs()))
-        self.overridable_inputs = tuple(map(value_info, self._core.overridable_inputs()))
-        self.outputs = tuple(map(value_info, self._core.outputs()))
+        self._output_names = [output["name"] for output in self._core.outputs()]
+        self._described: dict[str, tuple[ValueInfo, ...]] = {}
+
+    @property
+    def inputs(self) -> tuple[ValueInfo, ...]:
+        """What `run` must be given."""
+        return self._describe("inputs")
+
+    @property
+    def overridable_inputs(self) -> tuple[ValueInfo, ...]:
+        """Inputs with a default, which `run` may be given."""
+        return self._describe("overridable_inputs")
+
+    @property
+    def outputs(self) -> tuple[ValueInfo, ...]:
+        """What `run` returns."""
+        return self._describe("outputs")
 
     @property
     def threads(self) -> int:
@@ -115,8 +123,15 @@ class Session:
 
     def _names(self, outputs: Sequence[str] | None) -> list[str]:
         if outputs is None:
-            return [output.name for output in self.outputs]
+            return self._output_names
         return _names("outputs", outputs)
+
+    def _describe(self, side: str) -> tuple[ValueInfo, ...]:
+        if side not in self._described:
+            from .description import value_info  # noqa: PLC0415 - most processes never ask
+
+            self._described[side] = tuple(map(value_info, getattr(self._core, side)()))
+        return self._described[side]
 
     def __repr__(self) -> str:
         inputs = ", ".join(map(str, self.inputs))

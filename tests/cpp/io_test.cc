@@ -17,6 +17,7 @@
 #include "onnx/defs/parser.h"
 #include "onnx/defs/schema.h"
 #include "onnx/onnx_pb.h"
+#include "schema_list.h"
 
 namespace onnxforge::io {
 namespace {
@@ -63,6 +64,32 @@ const ir::Node& Find(const ir::Graph& graph, const std::string& op_type) {
     if (graph.node(id).op_type == op_type) return graph.node(id);
   }
   Fail(ErrorCode::kInternal, "no ", op_type, " among ", Ops(graph));
+}
+
+/// Whoever asks for one schema gets upstream's, whether the list has it or the registry had to be asked.
+void TestSchemasOnDemand() {
+  size_t listed = 0;
+  for (const onnx::OpSchema& wanted : onnx::OpSchemaRegistry::get_all_schemas_with_history()) {
+    const int version = wanted.since_version();
+    const onnx::OpSchema* found = FindSchemaOnDemand(wanted.Name(), version, wanted.domain());
+    CHECK(found != nullptr);
+    if (found != onnx::OpSchemaRegistry::Schema(wanted.Name(), version, wanted.domain())) ++listed;
+    CHECK_EQ(found->domain() + "." + found->Name(), wanted.domain() + "." + wanted.Name());
+    CHECK_EQ(found->since_version(), version);
+    CHECK_EQ(found->max_input(), wanted.max_input());
+    CHECK_EQ(found->min_output(), wanted.min_output());
+    CHECK_EQ(found->attributes().size(), wanted.attributes().size());
+    CHECK_EQ(found->HasFunction(), wanted.HasFunction());
+    CHECK_EQ(found->inputs().size() == 0 || found->inputs()[0].GetTypes() == wanted.inputs()[0].GetTypes(), true);
+    // Every other version selects what upstream selects, or nothing where upstream finds nothing.
+    for (int opset = 0; opset < 30; ++opset) {
+      const onnx::OpSchema* upstream = onnx::OpSchemaRegistry::Schema(wanted.Name(), opset, wanted.domain());
+      const onnx::OpSchema* ours = FindSchemaOnDemand(wanted.Name(), opset, wanted.domain());
+      CHECK_EQ(ours == nullptr ? -1 : ours->since_version(), upstream == nullptr ? -1 : upstream->since_version());
+    }
+  }
+  CHECK(listed > 600);
+  CHECK(FindSchemaOnDemand("NoSuchOperator", 20, "") == nullptr);
 }
 
 std::string TypeOfOutput(const ir::Graph& graph, size_t i = 0) { return StrCat(graph.value(graph.outputs[i]).type); }
@@ -1170,6 +1197,7 @@ int main() {
       {"SparseInitializerBecomesDense", TestSparseInitializerBecomesDense},
       {"ExternalDataIsMapped", TestExternalDataIsMapped},
       {"ExternalDataStaysInItsFolder", TestExternalDataStaysInItsFolder},
+      {"SchemasOnDemand", TestSchemasOnDemand},
       {"ExternalDataRanges", TestExternalDataRanges},
       {"Linear", TestLinear},
       {"NodesInAnyOrder", TestNodesInAnyOrder},

@@ -88,6 +88,7 @@ def test_qlinear_matmul(dtypes: tuple[Any, Any], y_dtype: Any, per_column: bool)
         ((1, 16, 5, 5), (35, 16, 1, 1), {}),
         ((1, 12, 6, 6), (8, 3, 3, 3), {"group": 4}),
         ((1, 70, 8, 8), (70, 1, 3, 3), {"group": 70, "pads": [1, 1, 1, 1]}),
+        ((2, 21, 3, 40), (21, 1, 3, 3), {"group": 21, "pads": [0, 1, 0, 1], "dilations": [1, 2]}),
         ((1, 300, 5, 12), (300, 1, 5, 7), {"group": 300, "pads": [2, 3, 2, 3], "strides": [1, 2]}),
         ((2, 5, 30), (7, 5, 4), {"pads": [3, 1]}),
     ],
@@ -105,6 +106,19 @@ def test_integer_convolutions(
         scale = RNG.uniform(0.01, 0.03, count).astype(np.float32)
         inputs = [x, np.float32(0.05), drawn(x_dtype), w, scale, drawn(w_dtype, *count)]
         inputs += [np.float32(0.5 * np.prod(w_shape[1:]) ** 0.5), drawn(x_dtype), bias]
+        assert_same_everywhere("QLinearConv", [np.asarray(v) for v in inputs], attributes)
+
+
+def test_scales_that_are_no_numbers() -> None:
+    scale = RNG.uniform(0.01, 0.03, 40).astype(np.float32)
+    scale[[3, 17, 39]] = np.nan, np.inf, -np.inf
+    for shape, attributes in (((40, 6, 1, 1), {}), ((40, 1, 3, 3), {"group": 40})):
+        x, w = (
+            drawn(np.uint8, 1, shape[1] * attributes.get("group", 1), 9, 9),
+            drawn(np.int8, *shape),
+        )
+        inputs = [x, np.float32(0.05), drawn(np.uint8), w, scale, np.zeros(40, np.int8)]
+        inputs += [np.float32(2), drawn(np.uint8)]
         assert_same_everywhere("QLinearConv", [np.asarray(v) for v in inputs], attributes)
 
 

@@ -284,6 +284,8 @@ def test_a_channel_shuffle_meets_no_transpose_of_images():
             "o = Add(t, one) h = Mul(x, half) y = Mul(h, o)",
             ["Gelu"],
         ),
+        ("d = Div(x, root) e = Erf(d) a = Add(e, flat) m = Mul(x, a) y = Mul(m, half)", ["Gelu"]),
+        ("d = Div(x, root) e = Erf(d) a = Add(e, deep) m = Mul(x, a) y = Mul(m, half)", None),
         ("d = Div(x, three) e = Erf(d) a = Add(e, one) m = Mul(x, a) y = Mul(m, half)", None),
         ("s = Sigmoid(x) m = Mul(s, x) y = Mul(m, x)", ["Swish", "Mul"]),
         ("p = Pow(x, two) y = Neg(p)", ["Mul", "Neg"]),
@@ -309,7 +311,7 @@ def test_what_is_written_out_becomes_one_node(body, left):
     numbers = {
         "zero": 0.0, "half": 0.5, "one": 1.0, "two": 2.0, "three": 3.0, "six": 6.0,
         "root": 2.0**0.5, "cubic": 0.044715, "angle": (2 / np.pi) ** 0.5,
-        "eps": 1e-5, "row": [1.0, -2.0, 0.5],
+        "eps": 1e-5, "row": [1.0, -2.0, 0.5], "flat": [[1.0]], "deep": [[[1.0]]],
         "square": np.arange(9.0).reshape(3, 3) / 5,
     }  # fmt: skip
     model.graph.initializer.extend(

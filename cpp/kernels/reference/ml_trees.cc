@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <numeric>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,7 +19,7 @@ namespace {
 
 constexpr const char* kMl = "ai.onnx.ml";
 
-bool Holds(const TreeNode& node, double x) {
+bool Holds(const Forest& forest, const TreeNode& node, double x) {
   if (std::isnan(x) && node.missing_is_true) return true;
   switch (node.branch) {
     case Branch::kLeq:
@@ -34,7 +35,7 @@ bool Holds(const TreeNode& node, double x) {
     case Branch::kNeq:
       return x != node.threshold;
     case Branch::kMember:
-      return std::binary_search(node.members.begin(), node.members.end(), x);
+      return std::binary_search(forest.members.begin() + node.begin, forest.members.begin() + node.end, x);
     case Branch::kLeaf:
       return false;
   }
@@ -44,7 +45,8 @@ bool Holds(const TreeNode& node, double x) {
 const TreeNode& FindLeaf(const Forest& forest, int64_t root, const double* row) {
   const TreeNode* node = &forest.nodes[static_cast<size_t>(root)];
   while (node->branch != Branch::kLeaf) {
-    node = &forest.nodes[static_cast<size_t>(Holds(*node, row[node->feature]) ? node->if_true : node->if_false)];
+    node =
+        &forest.nodes[static_cast<size_t>(Holds(forest, *node, row[node->feature]) ? node->if_true : node->if_false)];
   }
   return *node;
 }
@@ -82,7 +84,7 @@ void CheckForest(Forest& forest) {
 
 Branch BranchFromName(const std::string& name) {
   struct Row {
-    const char* name;
+    std::string_view name;
     Branch branch;
   };
   constexpr Row kRows[] = {{"BRANCH_LEQ", Branch::kLeq}, {"BRANCH_LT", Branch::kLt}, {"BRANCH_GTE", Branch::kGte},
@@ -101,18 +103,72 @@ std::vector<double> ReadReals(const NodeSpec& node, const std::string& name) {
   return std::vector<double>(floats.begin(), floats.end());
 }
 
-using NodeKey = std::pair<int64_t, int64_t>;  // tree, node
+/// Where nodes stand in the attributes, by tree and number. Of two that are called the same, the first one counts.
+class NodePlaces {
+ public:
+  NodePlaces(const std::vector<int64_t>& trees, const std::vector<int64_t>& ids) : trees_(trees), ids_(ids) {
+    bool ascending = true;
+    for (size_t i = 1; ascending && i < ids.size(); ++i) ascending = KeyOf(i - 1) < KeyOf(i);
+    if (ascending) return;
+    order_.resize(ids.size());
+    std::iota(order_.begin(), order_.end(), size_t{0});
+    std::stable_sort(order_.begin(), order_.end(), [&](size_t a, size_t b) { return KeyOf(a) < KeyOf(b); });
+  }
 
-int64_t PlaceOf(const std::map<NodeKey, int64_t>& places, NodeKey key) {
-  const auto at = places.find(key);
-  Require(at != places.end(), ErrorCode::kInvalidModel, "tree ", key.first, " has no node ", key.second);
-  return at->second;
+  /// `near`: the place of a node that is likely to be in the same tree.
+  size_t Of(int64_t tree, int64_t id, size_t near) const {
+    const Key key(tree, id);
+    // Numbers mostly count up, so that the place follows from that of any node of the tree.
+    if (order_.empty() && near < ids_.size()) {
+      const uint64_t guess = near + (static_cast<uint64_t>(id) - static_cast<uint64_t>(ids_[near]));
+      if (guess < ids_.size() && KeyOf(static_cast<size_t>(guess)) == key) return static_cast<size_t>(guess);
+    }
+    size_t begin = 0;
+    for (size_t end = ids_.size(); begin < end;) {
+      const size_t middle = begin + (end - begin) / 2;
+      if (KeyOf(At(middle)) < key) {
+        begin = middle + 1;
+      } else {
+        end = middle;
+      }
+    }
+    Require(begin < ids_.size() && KeyOf(At(begin)) == key, ErrorCode::kInvalidModel, "tree ", tree, " has no node ",
+            id);
+    return At(begin);
+  }
+
+ private:
+  using Key = std::pair<int64_t, int64_t>;  // tree, node
+
+  Key KeyOf(size_t place) const { return {trees_[place], ids_[place]}; }
+  size_t At(size_t rank) const { return order_.empty() ? rank : order_[rank]; }
+
+  const std::vector<int64_t>& trees_;
+  const std::vector<int64_t>& ids_;
+  std::vector<size_t> order_;  // places by key; empty where that is how they stand
+};
+
+/// Puts votes, each for the node at its place, behind each other node by node.
+void SortVotes(const std::vector<size_t>& places, const std::vector<int64_t>& targets,
+               const std::vector<double>& weights, Forest& forest) {
+  for (const size_t place : places) ++forest.nodes[place].end;
+  int64_t begin = 0;
+  for (TreeNode& node : forest.nodes) {
+    node.begin = begin;
+    begin += node.end;
+    node.end = node.begin;
+  }
+  forest.votes.resize(places.size());
+  for (size_t i = 0; i < places.size(); ++i) {
+    forest.votes[static_cast<size_t>(forest.nodes[places[i]].end++)] = {targets[i], weights[i]};
+  }
 }
 
 /// The encoding of versions 1 and 3; `prefix`: "class" or "target", whose attributes hold the votes.
-Forest ReadForest(const NodeSpec& node, const std::string& prefix) {
+std::shared_ptr<const Forest> ReadForest(const NodeSpec& node, const std::string& prefix) {
   const Attributes& a = node.attributes;
-  const std::vector<std::string> modes = a.Strings("nodes_modes");
+  static const std::vector<std::string> kNone;
+  const auto& modes = a.Has("nodes_modes") ? a.Get<std::vector<std::string>>("nodes_modes") : kNone;
   const size_t count = modes.size();
   const std::vector<int64_t> trees = a.Ints("nodes_treeids");
   const std::vector<int64_t> ids = a.Ints("nodes_nodeids");
@@ -124,25 +180,25 @@ Forest ReadForest(const NodeSpec& node, const std::string& prefix) {
   Require(trees.size() == count && ids.size() == count && features.size() == count && trues.size() == count &&
               falses.size() == count && values.size() == count && (missing.empty() || missing.size() == count),
           ErrorCode::kInvalidModel, "the attributes nodes_* have different lengths");
-  Forest forest;
-  std::map<NodeKey, int64_t> places;
+  auto read = std::make_shared<Forest>();
+  Forest& forest = *read;
+  const NodePlaces places(trees, ids);
   std::set<int64_t> seen;
+  forest.nodes.reserve(count);
   for (size_t i = 0; i < count; ++i) {
-    places.emplace(NodeKey{trees[i], ids[i]}, static_cast<int64_t>(i));
     // A tree's first node is its root.
-    if (seen.insert(trees[i]).second) forest.roots.push_back(static_cast<int64_t>(i));
-  }
-  for (size_t i = 0; i < count; ++i) {
+    const bool may_be_new = i == 0 || trees[i] != trees[i - 1];
+    if (may_be_new && seen.insert(trees[i]).second) forest.roots.push_back(static_cast<int64_t>(i));
     TreeNode n;
     n.branch = BranchFromName(modes[i]);
     n.feature = features[i];
     n.threshold = values[i];
     n.missing_is_true = !missing.empty() && missing[i] != 0;
     if (n.branch != Branch::kLeaf) {
-      n.if_true = PlaceOf(places, {trees[i], trues[i]});
-      n.if_false = PlaceOf(places, {trees[i], falses[i]});
+      n.if_true = static_cast<int64_t>(places.Of(trees[i], trues[i], i));
+      n.if_false = static_cast<int64_t>(places.Of(trees[i], falses[i], i));
     }
-    forest.nodes.push_back(std::move(n));
+    forest.nodes.push_back(n);
   }
   const std::vector<int64_t> vote_trees = a.Ints(prefix + "_treeids");
   const std::vector<int64_t> vote_nodes = a.Ints(prefix + "_nodeids");
@@ -151,16 +207,18 @@ Forest ReadForest(const NodeSpec& node, const std::string& prefix) {
   Require(vote_nodes.size() == vote_trees.size() && targets.size() == vote_trees.size() &&
               weights.size() == vote_trees.size(),
           ErrorCode::kInvalidModel, "the attributes ", prefix, "_* have different lengths");
+  std::vector<size_t> voters;
+  voters.reserve(targets.size());
   for (size_t i = 0; i < targets.size(); ++i) {
-    forest.nodes[static_cast<size_t>(PlaceOf(places, {vote_trees[i], vote_nodes[i]}))].votes.push_back(
-        {targets[i], weights[i]});
+    voters.push_back(places.Of(vote_trees[i], vote_nodes[i], voters.empty() ? 0 : voters.back()));
   }
+  SortVotes(voters, targets, weights, forest);
   CheckForest(forest);
-  return forest;
+  return read;
 }
 
 /// The encoding of version 5: interior nodes and leaves apart. Leaves follow the interior nodes here.
-Forest ReadForest5(const NodeSpec& node) {
+std::shared_ptr<const Forest> ReadForest5(const NodeSpec& node) {
   const Attributes& a = node.attributes;
   const std::vector<int64_t> features = a.Ints("nodes_featureids");
   const std::vector<int64_t> modes = a.Get<Tensor>("nodes_modes").To<int64_t>();
@@ -176,7 +234,8 @@ Forest ReadForest5(const NodeSpec& node) {
   Require(modes.size() == count && splits.size() == count && trues.size() == count && falses.size() == count &&
               true_leaf.size() == count && false_leaf.size() == count && (missing.empty() || missing.size() == count),
           ErrorCode::kInvalidModel, "the attributes nodes_* have different lengths");
-  Forest forest;
+  auto read = std::make_shared<Forest>();
+  Forest& forest = *read;
   forest.roots = a.Ints("tree_roots");
   size_t member = 0;
   const auto interior = static_cast<int64_t>(count);
@@ -192,29 +251,32 @@ Forest ReadForest5(const NodeSpec& node) {
     n.if_false = falses[i] + (false_leaf[i] != 0 ? interior : 0);
     if (n.branch == Branch::kMember) {
       // Sets stand in the order of their nodes, each ended by a NaN.
-      while (member < members.size() && !std::isnan(members[member])) n.members.push_back(members[member++]);
+      n.begin = static_cast<int64_t>(forest.members.size());
+      while (member < members.size() && !std::isnan(members[member])) forest.members.push_back(members[member++]);
       ++member;
-      std::sort(n.members.begin(), n.members.end());
+      n.end = static_cast<int64_t>(forest.members.size());
+      std::sort(forest.members.begin() + n.begin, forest.members.end());
     }
-    forest.nodes.push_back(std::move(n));
+    forest.nodes.push_back(n);
   }
   const std::vector<int64_t> targets = a.Ints("leaf_targetids");
   const std::vector<double> weights = a.Get<Tensor>("leaf_weights").To<double>();
   Require(targets.size() == weights.size(), ErrorCode::kInvalidModel, "the attributes leaf_* have different lengths");
   for (size_t i = 0; i < targets.size(); ++i) {
-    forest.nodes.emplace_back();
-    forest.nodes.back().votes.push_back({targets[i], weights[i]});
+    TreeNode leaf;
+    leaf.begin = static_cast<int64_t>(i);
+    leaf.end = leaf.begin + 1;
+    forest.nodes.push_back(leaf);
+    forest.votes.push_back({targets[i], weights[i]});
   }
   CheckForest(forest);
-  return forest;
+  return read;
 }
 
 void RequireTargets(const Forest& forest, int64_t count) {
-  for (const TreeNode& node : forest.nodes) {
-    for (const Vote& vote : node.votes) {
-      Require(vote.target >= 0 && vote.target < count, ErrorCode::kInvalidModel, "a leaf votes for target ",
-              vote.target, " of ", count);
-    }
+  for (const Vote& vote : forest.votes) {
+    Require(vote.target >= 0 && vote.target < count, ErrorCode::kInvalidModel, "a leaf votes for target ", vote.target,
+            " of ", count);
   }
 }
 
@@ -232,7 +294,7 @@ std::vector<double> Collect(const Forest& forest, Aggregate aggregate, const dou
   std::vector<double> scores(static_cast<size_t>(targets), 0.0);
   std::vector<bool> voted(scores.size(), false);
   for (int64_t root : forest.roots) {
-    for (const Vote& vote : FindLeaf(forest, root, row).votes) {
+    forest.ForVotes(FindLeaf(forest, root, row), [&](const Vote& vote) {
       const auto t = static_cast<size_t>(vote.target);
       const bool first = !voted[t];
       voted[t] = true;
@@ -243,7 +305,7 @@ std::vector<double> Collect(const Forest& forest, Aggregate aggregate, const dou
       } else {
         scores[t] += vote.weight;
       }
-    }
+    });
   }
   if (aggregate == Aggregate::kAverage && !forest.roots.empty()) {
     for (double& score : scores) score /= static_cast<double>(forest.roots.size());
@@ -263,19 +325,19 @@ std::pair<int64_t, int64_t> Extents(const Tensor& x, int64_t features) {
 
 class ReferenceScorer final : public ForestScorer {
  public:
-  ReferenceScorer(const Forest& forest, Aggregate aggregate, int64_t targets)
-      : forest_(forest), aggregate_(aggregate), targets_(targets) {}
+  ReferenceScorer(std::shared_ptr<const Forest> forest, Aggregate aggregate, int64_t targets)
+      : forest_(std::move(forest)), aggregate_(aggregate), targets_(targets) {}
 
   void Score(KernelContext& context, const Tensor& x, int64_t rows, int64_t width, double* scores) const override {
     const double* data = ReadAs<double>(context, x);
     for (int64_t r = 0; r < rows; ++r) {
-      const std::vector<double> found = Collect(forest_, aggregate_, data + r * width, targets_);
+      const std::vector<double> found = Collect(*forest_, aggregate_, data + r * width, targets_);
       std::copy(found.begin(), found.end(), scores + r * targets_);
     }
   }
 
  private:
-  Forest forest_;
+  std::shared_ptr<const Forest> forest_;
   Aggregate aggregate_;
   int64_t targets_;
 };
@@ -283,8 +345,8 @@ class ReferenceScorer final : public ForestScorer {
 /// What the kernels ask for: the scores of an input.
 class Scores {
  public:
-  Scores(const Forest& forest, Aggregate aggregate, int64_t targets, MakeScorer make)
-      : features_(forest.features), targets_(targets), scorer_(make(forest, aggregate, targets)) {}
+  Scores(std::shared_ptr<const Forest> forest, Aggregate aggregate, int64_t targets, MakeScorer make)
+      : features_(forest->features), targets_(targets), scorer_(make(std::move(forest), aggregate, targets)) {}
 
   /// [rows][targets], in scratch memory.
   const double* Of(KernelContext& context, int64_t& rows) const {
@@ -330,8 +392,8 @@ void ClassifyByOneScore(const TreeClassifier& c, double score, float* z, int64_t
 
 std::unique_ptr<Kernel> MakeTreeEnsembleRegressor(const NodeSpec& node, MakeScorer make) {
   const int64_t targets = node.attributes.Int("n_targets", 1);
-  const Forest forest = ReadForest(node, "target");
-  RequireTargets(forest, targets);
+  const std::shared_ptr<const Forest> forest = ReadForest(node, "target");
+  RequireTargets(*forest, targets);
   const std::vector<double> base = ReadReals(node, "base_values");
   RequireBase(base, targets);
   return MakeKernel([found = Scores(forest, ReadAggregate(node), targets, make), base, targets,
@@ -351,8 +413,8 @@ std::unique_ptr<Kernel> MakeTreeEnsembleRegressor(const NodeSpec& node, MakeScor
 
 std::unique_ptr<Kernel> MakeTreeEnsemble(const NodeSpec& node, MakeScorer make) {
   const int64_t targets = node.attributes.Int("n_targets", 1);
-  const Forest forest = ReadForest5(node);
-  RequireTargets(forest, targets);
+  const std::shared_ptr<const Forest> forest = ReadForest5(node);
+  RequireTargets(*forest, targets);
   const int64_t aggregate = node.attributes.Int("aggregate_function", 1);
   const int64_t transform = node.attributes.Int("post_transform", 0);
   Require(aggregate >= 0 && aggregate <= 3 && transform >= 0 && transform <= 4, ErrorCode::kInvalidModel,
@@ -377,16 +439,14 @@ std::unique_ptr<Kernel> MakeTreeEnsemble(const NodeSpec& node, MakeScorer make) 
 }
 
 std::unique_ptr<Kernel> MakeTreeEnsembleClassifier(const NodeSpec& node, MakeScorer make) {
-  const Forest forest = ReadForest(node, "class");
+  const std::shared_ptr<const Forest> forest = ReadForest(node, "class");
   TreeClassifier c = {ClassLabels(node, "classlabels_int64s"), ReadReals(node, "base_values"), ReadPostTransform(node)};
   const int64_t classes = c.labels.count();
-  RequireTargets(forest, classes);
+  RequireTargets(*forest, classes);
   std::set<int64_t> voted;
-  for (const TreeNode& n : forest.nodes) {
-    for (const Vote& vote : n.votes) {
-      voted.insert(vote.target);
-      c.all_positive = c.all_positive && vote.weight >= 0;
-    }
+  for (const Vote& vote : forest->votes) {
+    if (voted.size() < 2) voted.insert(vote.target);
+    c.all_positive = c.all_positive && vote.weight >= 0;
   }
   c.one_score = classes == 2 && voted.size() == 1;
   if (c.one_score) c.voted_class = *voted.begin();
@@ -414,8 +474,9 @@ std::unique_ptr<Kernel> MakeTreeEnsembleClassifier(const NodeSpec& node, MakeSco
   });
 }
 
-std::unique_ptr<ForestScorer> MakeReferenceScorer(const Forest& forest, Aggregate aggregate, int64_t targets) {
-  return std::make_unique<ReferenceScorer>(forest, aggregate, targets);
+std::unique_ptr<ForestScorer> MakeReferenceScorer(std::shared_ptr<const Forest> forest, Aggregate aggregate,
+                                                  int64_t targets) {
+  return std::make_unique<ReferenceScorer>(std::move(forest), aggregate, targets);
 }
 
 void AddMlTrees(KernelTable& table) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "reference/broadcast.h"
 #include "reference/compute.h"
 #include "reference/gather_axes.h"
 #include "reference/list.h"
@@ -207,7 +208,8 @@ void Interpolate(KernelContext& context, const ResizeAttributes& a, const std::v
     std::vector<C> next(static_cast<size_t>(shape.elements()), C{0});
     std::vector<std::vector<Tap>> taps;
     for (int64_t i = 0; i < axes[k].output; ++i) taps.push_back(TapsAt(a, axes[k], SourceCoordinate(a, axes[k], i)));
-    context.Threads().ParallelFor(s.outer * axes[k].output, 1, [&](int64_t begin, int64_t end) {
+    const int64_t grain = 1 + kElementwiseGrain / (1 + s.inner);
+    context.Threads().ParallelFor(s.outer * axes[k].output, grain, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         C* to = next.data() + row * s.inner;
         for (const Tap& tap : taps[static_cast<size_t>(row % axes[k].output)]) {

@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <vector>
 
 #include "simd/processor.h"
 #include "simd/row_pointers.h"
+#include "simd/transpose.h"
 
 // clang-format off: the order matters
 #undef HWY_TARGET_INCLUDE
@@ -203,28 +205,71 @@ HWY_INLINE void WithRows(size_t rows, const F& f) {
 }
 #undef ONNXFORGE_ROWS
 
+/// Panel `p` where the elements of a column lie closer together than those of a row, as in filters: a few columns are
+/// put in order, then turned word by word.
+template <class Math>
+void PackColumns(const ByteMatrix& b, size_t p, size_t words, int32_t* panel, int32_t* sums) {
+  using T = typename Math::T;
+  constexpr size_t kColumns = 4;
+  const size_t nr = Nr();
+  const size_t columns = std::min(nr, b.columns - p * nr);
+  std::vector<int32_t> ordered(kColumns * words);
+  for (size_t begin = 0; begin < columns; begin += kColumns) {
+    const size_t count = std::min(kColumns, columns - begin);
+    for (size_t j = 0; j < count; ++j) {
+      T* to = reinterpret_cast<T*>(ordered.data() + j * words);
+      const uint8_t* column = b.data + (p * nr + begin + j) * b.column_stride;
+      int32_t sum = 0;
+      for (size_t tap = 0; tap < b.taps; ++tap, to += b.depth) {
+        const uint8_t* from = column + tap * b.tap_stride;
+        for (size_t i = 0; i < b.depth; ++i) {
+          const auto value = static_cast<int8_t>(from[i * b.depth_stride] ^ b.flip);
+          to[i] = static_cast<T>(value);
+          sum += value;
+        }
+      }
+      sums[begin + j] = sum;
+    }
+    constexpr size_t kWords = 64;
+    for (size_t w = 0; w < words; w += kWords) {
+      TransposeWords(ordered.data() + w, words, count, std::min(kWords, words - w), panel + w * nr + begin, nr);
+    }
+  }
+}
+
+/// Panel `p` where the elements of a row lie next to each other, as in the right-hand side of a MatMul.
+template <class Math>
+void PackRows(const ByteMatrix& b, size_t p, int32_t* panel, int32_t* sums) {
+  using T = typename Math::T;
+  const size_t nr = Nr();
+  const size_t columns = std::min(nr, b.columns - p * nr);
+  size_t k = 0;
+  for (size_t tap = 0; tap < b.taps; ++tap) {
+    const uint8_t* from = b.data + p * nr * b.column_stride + tap * b.tap_stride;
+    for (size_t i = 0; i < b.depth; ++i, ++k, from += b.depth_stride) {
+      T* to = reinterpret_cast<T*>(panel + k / Math::kGroup * nr) + k % Math::kGroup;
+      for (size_t j = 0; j < columns; ++j) {
+        const auto value = static_cast<int8_t>(from[j * b.column_stride] ^ b.flip);
+        to[j * Math::kGroup] = static_cast<T>(value);
+        sums[j] += value;
+      }
+    }
+  }
+}
+
 template <class Math>
 void PackB(const ByteMatrix& b, size_t panel_begin, size_t panel_end, void* packed, int32_t* column_sums) {
-  using T = typename Math::T;
   const size_t nr = Nr();
   const size_t words = CeilDiv(b.taps * b.depth, Math::kGroup);
   for (size_t p = panel_begin; p < panel_end; ++p) {
-    T* panel = static_cast<T*>(packed) + p * nr * words * Math::kGroup;
-    std::memset(panel, 0, nr * words * sizeof(int32_t));
-    const size_t columns = std::min(nr, b.columns - p * nr);
+    int32_t* panel = static_cast<int32_t*>(packed) + p * nr * words;
     int32_t* sums = column_sums + p * nr;
+    std::memset(panel, 0, nr * words * sizeof(int32_t));
     std::fill_n(sums, nr, 0);
-    size_t k = 0;
-    for (size_t tap = 0; tap < b.taps; ++tap) {
-      const uint8_t* from = b.data + p * nr * b.column_stride + tap * b.tap_stride;
-      for (size_t i = 0; i < b.depth; ++i, ++k, from += b.depth_stride) {
-        T* to = panel + k / Math::kGroup * nr * Math::kGroup + k % Math::kGroup;
-        for (size_t j = 0; j < columns; ++j) {
-          const auto value = static_cast<int8_t>(from[j * b.column_stride] ^ b.flip);
-          to[j * Math::kGroup] = static_cast<T>(value);
-          sums[j] += value;
-        }
-      }
+    if (b.depth_stride < b.column_stride) {
+      PackColumns<Math>(b, p, words, panel, sums);
+    } else {
+      PackRows<Math>(b, p, panel, sums);
     }
   }
 }
@@ -285,33 +330,69 @@ class Gathered {
 
 HWY_INLINE hn::Vec<DF> LoadFloats(const float* from) { return hn::LoadU(DF(), from); }
 
-/// One row of sums as bytes. What it needs is read before the loop: for all the compiler knows, the bytes that are
-/// stored could be what `r` is made of.
-void FinishBytes(const ByteResult& r, size_t at, size_t column, size_t count, int32_t centre, const int32_t* sums) {
+/// What a vector of sums becomes where scales are finite, so that nothing is NaN: numbers this small are rounded,
+/// halves to even, by adding 1.5 · 2²³, and then lie in the low bits.
+struct RoundFinite {
+  static constexpr float kAway = 12582912.0f;
+  static constexpr int32_t kAwayBits = 0x4B400000;
+
+  V operator()(hn::Vec<DF> clipped, hn::Vec<DF>, V zero) const {
+    const D d;
+    const V rounded = hn::BitCast(d, hn::Add(clipped, hn::Set(DF(), kAway)));
+    return hn::Add(rounded, hn::Sub(zero, hn::Set(d, kAwayBits)));
+  }
+};
+
+/// The same where `value` may be NaN, which becomes 0.
+struct RoundAny {
+  V operator()(hn::Vec<DF> clipped, hn::Vec<DF> value, V zero) const {
+    const V whole = hn::Add(hn::NearestInt(clipped), zero);
+    return hn::IfThenZeroElse(hn::RebindMask(D(), hn::IsNaN(value)), whole);
+  }
+};
+
+/// A vector of columns of some rows, of which `count` are stored as bytes.
+template <class Round>
+HWY_INLINE void FinishByteColumns(const ByteResult& r, size_t rows, size_t column, size_t count, const int32_t* centres,
+                                  const int32_t* HWY_RESTRICT sums, uint8_t* HWY_RESTRICT to) {
   const D d;
   const DF df;
   const DByteOf32 bytes;
-  const size_t lanes = hn::Lanes(d);
   // The bounds before the zero point, so that what is out of range becomes an integer nowhere.
   const auto lo = hn::Set(df, static_cast<float>(r.lo - r.zero));
   const auto hi = hn::Set(df, static_cast<float>(r.hi - r.zero));
   const V zero = hn::Set(d, r.zero);
-  const V negative_centre = hn::Set(d, static_cast<int32_t>(0u - static_cast<uint32_t>(centre)));
-  const int32_t* HWY_RESTRICT base = r.base + column;
-  const int32_t* HWY_RESTRICT b_zeros = r.b_zeros == nullptr ? nullptr : r.b_zeros + column;
-  const float* HWY_RESTRICT scales = r.scales + column;
-  uint8_t* HWY_RESTRICT to = static_cast<uint8_t*>(r.c) + at;
-  for (size_t j = 0; j < count; j += lanes) {
-    V v = hn::Add(hn::LoadU(d, sums + j), hn::LoadU(d, base + j));
-    if (b_zeros != nullptr) v = hn::Add(v, hn::Mul(negative_centre, hn::LoadU(d, b_zeros + j)));
-    const auto value = hn::Mul(hn::ConvertTo(df, v), hn::LoadU(df, scales + j));
-    const V whole = hn::Add(hn::NearestInt(hn::Min(hn::Max(value, lo), hi)), zero);
-    const V kept = hn::IfThenZeroElse(hn::RebindMask(d, hn::IsNaN(value)), whole);  // NaN becomes 0
-    const auto low = hn::TruncateTo(bytes, hn::BitCast(hn::RebindToUnsigned<D>(), kept));
-    if (count - j >= lanes) {
-      hn::StoreU(low, bytes, to + j);
+  const V base = hn::LoadU(d, r.base + column);
+  const V b_zeros = r.b_zeros == nullptr ? hn::Zero(d) : hn::LoadU(d, r.b_zeros + column);
+  const auto scales = hn::LoadU(df, r.scales + column);
+  const bool centred = r.b_zeros != nullptr;
+  const size_t stride = r.stride;
+  const bool whole = count >= hn::Lanes(d);
+  for (size_t i = 0; i < rows; ++i, sums += kSumColumns, to += stride) {
+    V v = hn::Add(hn::LoadU(d, sums), base);
+    if (centred) v = hn::Sub(v, hn::Mul(hn::Set(d, centres[i]), b_zeros));
+    const auto value = hn::Mul(hn::ConvertTo(df, v), scales);
+    const V rounded = Round()(hn::Min(hn::Max(value, lo), hi), value, zero);
+    const auto low = hn::TruncateTo(bytes, hn::BitCast(hn::RebindToUnsigned<D>(), rounded));
+    if (whole) {
+      hn::StoreU(low, bytes, to);
     } else {
-      hn::StoreN(low, bytes, to + j, count - j);
+      hn::StoreN(low, bytes, to, count);
+    }
+  }
+}
+
+/// Rows of sums as bytes.
+void FinishBytes(const ByteResult& r, size_t row, size_t rows, size_t column, size_t count, const int32_t* centres,
+                 const int32_t* sums) {
+  const DF df;
+  const size_t lanes = hn::Lanes(df);
+  uint8_t* to = static_cast<uint8_t*>(r.c) + row * r.stride + column;
+  for (size_t j = 0; j < count; j += lanes) {
+    if (hn::AllTrue(df, hn::IsFinite(hn::LoadU(df, r.scales + column + j)))) {
+      FinishByteColumns<RoundFinite>(r, rows, column + j, count - j, centres, sums + j, to + j);
+    } else {
+      FinishByteColumns<RoundAny>(r, rows, column + j, count - j, centres, sums + j, to + j);
     }
   }
 }
@@ -337,13 +418,11 @@ HWY_INLINE void StoreSums(V sums, size_t count, int32_t* to) {
   }
 }
 
-/// `count` columns of one row from `column` on; `centre` is what the zero points of B are multiplied with. `sums` may
-/// be read up to a whole vector.
-void FinishRow(const ByteResult& r, size_t row, size_t column, size_t count, int32_t centre, const int32_t* sums) {
+/// `count` columns of one row from `column` on, as int32 or float32.
+void FinishWideRow(const ByteResult& r, size_t row, size_t column, size_t count, int32_t centre, const int32_t* sums) {
   const D d;
   const size_t lanes = hn::Lanes(d);
   const size_t at = row * r.stride + column;
-  if (r.kind == ByteResult::Kind::kByte) return FinishBytes(r, at, column, count, centre, sums);
   for (size_t j = 0; j < count; j += lanes) {
     V v = hn::Add(hn::LoadU(d, sums + j), hn::LoadU(d, r.base + column + j));
     if (r.b_zeros != nullptr) {
@@ -358,6 +437,16 @@ void FinishRow(const ByteResult& r, size_t row, size_t column, size_t count, int
   if (r.kind != ByteResult::Kind::kFloat32 || !r.activation) return;
   float* stored = static_cast<float*>(r.c) + at;
   r.activation(stored, stored, count);
+}
+
+/// `count` columns from `column` on of rows whose sums lie kSumColumns apart; `centres` are what the zero points of B
+/// are multiplied with. Sums may be read up to a whole vector.
+void FinishRows(const ByteResult& r, size_t row, size_t rows, size_t column, size_t count, const int32_t* centres,
+                const int32_t* sums) {
+  if (r.kind == ByteResult::Kind::kByte) return FinishBytes(r, row, rows, column, count, centres, sums);
+  for (size_t i = 0; i < rows; ++i) {
+    FinishWideRow(r, row + i, column, count, centres[i], sums + i * kSumColumns);
+  }
 }
 
 /// Panels [panel_begin, panel_end) times what was gathered.
@@ -399,10 +488,11 @@ void RunBlock(const ByteGemmCall& call, size_t row, size_t rows, size_t panel, s
                          panel_words, panels, columns, begin == 0, sums);
   }
   const auto depth_zero = static_cast<uint32_t>(call.k()) * static_cast<uint32_t>(call.result.a_zero);
+  int32_t centres[kMr];
   for (size_t i = 0; i < rows; ++i) {
-    const auto centre = static_cast<int32_t>(static_cast<uint32_t>(a.row_sum(i)) - depth_zero);
-    FinishRow(call.result, row + i, panel * nr, columns, centre, sums + i * kSumColumns);
+    centres[i] = static_cast<int32_t>(static_cast<uint32_t>(a.row_sum(i)) - depth_zero);
   }
+  FinishRows(call.result, row, rows, panel * nr, columns, centres, sums);
 }
 
 template <class Math>
@@ -446,12 +536,16 @@ class DepthwiseRows {
     size_t x = row_begin % w.out_w;
     size_t y = row_begin / w.out_w % w.out_h;
     const uint8_t* image = call_.input + row_begin / w.out_w / w.out_h * w.height * w.width * w.pixel;
-    for (size_t row = row_begin; row < row_end; ++row) {
+    for (size_t row = row_begin; row < row_end;) {
       image_ = image;
       top_ = static_cast<ptrdiff_t>(y * w.stride_h) - static_cast<ptrdiff_t>(w.pad_top);
       left_ = static_cast<ptrdiff_t>(x * w.stride_w) - static_cast<ptrdiff_t>(w.pad_left);
-      RunRow(row);
-      if (++x < w.out_w) continue;
+      const size_t left_over = std::min(w.out_w - x, row_end - row);
+      const size_t positions = call_.taps <= kTaps && left_over >= kPositions && IsInside(kPositions) ? kPositions : 1;
+      positions == 1 ? RunRow(row) : RunPositions(row);
+      row += positions;
+      x += positions;
+      if (x < w.out_w) continue;
       x = 0;
       if (++y < w.out_h) continue;
       y = 0;
@@ -462,6 +556,8 @@ class DepthwiseRows {
  private:
   // Taps whose pointers are kept at a time; a multiple of two.
   static constexpr size_t kTaps = 32;
+  // Neighbours that are computed together where all of their taps lie in the image.
+  static constexpr size_t kPositions = 4;
 
   void RunRow(size_t row) {
     for (size_t c = 0; c < call_.channels; c += kSumColumns) {
@@ -471,23 +567,38 @@ class DepthwiseRows {
         if (c == 0 || call_.taps > kTaps) FindTaps(tap, taps);
         AddTaps(CeilDiv(taps, 2), c, count, call_.filter + tap * padded_ + 2 * c, tap == 0);
       }
-      FinishRow(call_.result, row, c, count, 0, sums_);
+      FinishRows(call_.result, row, 1, c, count, kNoCentres, sums_);
     }
   }
 
-  /// Whether all taps of this position lie in the image; asked only where there are few enough of them. Below 0 is
-  /// beyond every extent, too.
-  bool IsInside() const {
+  void RunPositions(size_t row) {
+    FindTaps(0, call_.taps);
+    const size_t pairs = CeilDiv(call_.taps, 2);
+    for (size_t c = 0; c < call_.channels; c += kSumColumns) {
+      const size_t count = std::min(kSumColumns, call_.channels - c);
+      if (call_.flip == 0) {
+        AddTapsOfPositions<false>(pairs, c, count, call_.filter + 2 * c);
+      } else {
+        AddTapsOfPositions<true>(pairs, c, count, call_.filter + 2 * c);
+      }
+      FinishRows(call_.result, row, kPositions, c, count, kNoCentres, sums_);
+    }
+  }
+
+  /// Whether all taps of this position and the next ones in its row lie in the image; asked only where there are few
+  /// enough of them. Below 0 is beyond every extent, too.
+  bool IsInside(size_t positions) const {
     const WindowRows& w = call_.window;
     const auto y = static_cast<size_t>(top_);
     const auto x = static_cast<size_t>(left_);
-    return y < w.height && x < w.width && y + reach_down_ < w.height && x + reach_right_ < w.width;
+    const size_t last = x + (positions - 1) * w.stride_w;
+    return y < w.height && x < w.width && y + reach_down_ < w.height && last + reach_right_ < w.width;
   }
 
   /// Where taps [tap, tap + taps) of this position lie.
   void FindTaps(size_t tap, size_t taps) {
     const WindowRows& w = call_.window;
-    if (call_.taps <= kTaps && IsInside()) {
+    if (call_.taps <= kTaps && IsInside(1)) {
       const uint8_t* corner = image_ + (static_cast<size_t>(top_) * w.width + static_cast<size_t>(left_)) * w.pixel;
       for (size_t t = 0; t < taps; ++t) taps_[t] = corner + offsets_[t];
       if (taps % 2 != 0) taps_[taps] = corner;
@@ -503,6 +614,44 @@ class DepthwiseRows {
     }
     // The filter has zeros for the tap that an odd number lacks.
     if (taps % 2 != 0) taps_[taps] = taps_[0];
+  }
+
+  /// The sums of kPositions positions, kSumColumns apart. `flip`: whether there are bits to flip.
+  template <bool kFlip>
+  HWY_INLINE void AddTapsOfPositions(size_t pairs, size_t channel, size_t count, const int16_t* HWY_RESTRICT filter) {
+    const D d;
+    const V flip = hn::Set(d, call_.flip * 0x00010001);
+    const size_t lanes = hn::Lanes(d);
+    const size_t step = call_.window.stride_w * call_.window.pixel;
+    const size_t stride = 2 * padded_;
+    const auto add = [&](size_t c, size_t some) HWY_ATTR {
+      V s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+      const uint8_t* const* from = taps_;
+      const int16_t* weights = filter + 2 * c;
+      for (size_t pair = 0; pair < pairs; ++pair, from += 2, weights += stride) {
+        const uint8_t* one = from[0] + channel + c;
+        const uint8_t* other = from[1] + channel + c;
+        const auto weight = hn::LoadU(D16(), weights);
+        const auto product = [&](size_t i) HWY_ATTR {
+          V x = LoadPair(one + i * step, other + i * step, some);
+          if constexpr (kFlip) x = hn::Xor(x, flip);
+          return hn::WidenMulPairwiseAdd(d, hn::BitCast(D16(), x), weight);
+        };
+        s0 = hn::Add(s0, product(0));
+        s1 = hn::Add(s1, product(1));
+        s2 = hn::Add(s2, product(2));
+        s3 = hn::Add(s3, product(3));
+      }
+      static_assert(kPositions == 4);
+      int32_t* to = sums_ + c;
+      hn::StoreU(s0, d, to);
+      hn::StoreU(s1, d, to + kSumColumns);
+      hn::StoreU(s2, d, to + 2 * kSumColumns);
+      hn::StoreU(s3, d, to + 3 * kSumColumns);
+    };
+    size_t c = 0;
+    for (; c + lanes <= count; c += lanes) add(c, lanes);
+    if (c < count) add(c, count - c);
   }
 
   HWY_INLINE void AddTaps(size_t pairs, size_t channel, size_t count, const int16_t* HWY_RESTRICT filter, bool first) {
@@ -552,7 +701,8 @@ class DepthwiseRows {
   size_t reach_down_ = 0;
   size_t reach_right_ = 0;
   const uint8_t* taps_[kTaps];
-  HWY_ALIGN int32_t sums_[kSumColumns];
+  static constexpr int32_t kNoCentres[kPositions] = {};
+  HWY_ALIGN int32_t sums_[kPositions * kSumColumns];
 };
 
 void Depthwise(const ByteDepthwiseCall& call, size_t row_begin, size_t row_end) {

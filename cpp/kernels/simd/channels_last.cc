@@ -19,6 +19,9 @@
 namespace onnxforge::simd {
 namespace {
 
+// Elements looked at that are worth another thread.
+constexpr int64_t kGrain = 65536;
+
 Span<const int64_t> SpatialOf(const Shape& shape) {
   Require(shape.rank() >= 3, ErrorCode::kInvalidArgument, "the input must be [N, spatial…, C], and has shape ", shape);
   return shape.dims().subspan(1, shape.rank() - 2);
@@ -73,7 +76,8 @@ void ForWindows(KernelContext& context, const reference::WindowAttributes& attri
   const int64_t rows = window.positions() / row;  // of one image
   const T* from = static_cast<const T*>(x.raw());
   T* to = static_cast<T*>(y.raw());
-  context.Threads().ParallelFor(x.dim(0) * rows, 1, [&](int64_t begin, int64_t end) {
+  const int64_t grain = 1 + kGrain / (1 + row * window.taps() * channels);
+  context.Threads().ParallelFor(x.dim(0) * rows, grain, [&](int64_t begin, int64_t end) {
     std::vector<const T*> pixels(static_cast<size_t>(window.taps()));
     std::vector<int64_t> lines;  // where the lines of input that a row of output sees begin
     for (int64_t at = begin; at < end; ++at) {

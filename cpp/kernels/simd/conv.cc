@@ -29,6 +29,8 @@ namespace {
 constexpr size_t kWinogradPositions = 128;
 // Below this depth of a tap, a padded copy of the image is cheaper than many short taps.
 constexpr size_t kShallow = 48;
+// Floats of filters that are put in order at a time: they stay in the first-level cache.
+constexpr size_t kPackedFloats = 4096;
 
 /// The filters [M, C / group, spatial…] as the multiplication wants them.
 struct Filters {
@@ -73,23 +75,24 @@ struct Filters {
       const float* filters = from + group * out_per_group * depth();
       float* panels = out + group * group_floats(ops);
       for (size_t m = 0; m < out_per_group; m += ops.nr) {
-        PackPanel(ops.nr, filters + m * depth(), std::min(ops.nr, out_per_group - m), panels + m * depth());
+        PackPanel(ops, filters + m * depth(), std::min(ops.nr, out_per_group - m), panels + m * depth());
       }
     }
   }
 
  private:
   /// [column][channel][tap] → [tap][channel][nr], a few channels at a time so that what is written stays in cache.
-  void PackPanel(size_t nr, const float* from, size_t columns, float* out) const {
-    constexpr size_t kChannels = 16;
-    if (columns < nr) std::fill_n(out, depth() * nr, 0.0f);
-    for (size_t begin = 0; begin < channels_per_group; begin += kChannels) {
-      const size_t end = std::min(begin + kChannels, channels_per_group);
-      for (size_t j = 0; j < columns; ++j) {
-        const float* filter = from + j * depth() + begin * taps();
-        for (size_t c = begin; c < end; ++c) {
-          float* to = out + c * nr + j;
-          for (size_t tap = 0; tap < taps(); ++tap, to += channels_per_group * nr) *to = *filter++;
+  void PackPanel(const GemmOps& ops, const float* from, size_t columns, float* out) const {
+    if (taps() == 1) return ops.pack_b(from, depth(), true, depth(), columns, 0, 1, out);
+    const size_t channels = std::min(channels_per_group, 1 + kPackedFloats / (taps() * ops.nr));
+    std::vector<float> some(channels * taps() * ops.nr);  // [channel][tap][nr]
+    for (size_t begin = 0; begin < channels_per_group; begin += channels) {
+      const size_t count = std::min(channels, channels_per_group - begin);
+      ops.pack_b(from + begin * taps(), depth(), true, count * taps(), columns, 0, 1, some.data());
+      const float* row = some.data();
+      for (size_t c = begin; c < begin + count; ++c) {
+        for (size_t tap = 0; tap < taps(); ++tap, row += ops.nr) {
+          std::copy_n(row, ops.nr, out + (tap * channels_per_group + c) * ops.nr);
         }
       }
     }

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "simd/row_pointers.h"
+#include "simd/transpose.h"
 
 // clang-format off: the order matters
 #undef HWY_TARGET_INCLUDE
@@ -108,32 +109,8 @@ void PackTransposed(const float* HWY_RESTRICT b, size_t b_stride, size_t k, size
   const size_t nr = Nr();
   for (size_t begin = 0; begin < k; begin += kBlock) {
     const size_t end = std::min(begin + kBlock, k);
-    for (size_t j = 0; j < columns; ++j) {
-      for (size_t i = begin; i < end; ++i) out[i * nr + j] = b[j * b_stride + i];
-    }
+    TransposeWords(b + begin, b_stride, columns, end - begin, out + begin * nr, nr);
     for (size_t i = begin; i < end; ++i) std::fill(out + i * nr + columns, out + (i + 1) * nr, 0.0f);
-  }
-}
-
-void PackRows(const float* HWY_RESTRICT b, size_t b_stride, size_t k, size_t columns, float* HWY_RESTRICT out) {
-  const size_t nr = Nr();
-  for (size_t i = 0; i < k; ++i) {
-    std::memcpy(out + i * nr, b + i * b_stride, columns * sizeof(float));
-    std::fill(out + i * nr + columns, out + (i + 1) * nr, 0.0f);
-  }
-}
-
-void PackB(const float* b, size_t b_stride, bool transposed, size_t k, size_t n, size_t panel_begin, size_t panel_end,
-           float* packed) {
-  const size_t nr = Nr();
-  for (size_t p = panel_begin; p < panel_end; ++p) {
-    const size_t columns = std::min(nr, n - p * nr);
-    float* out = packed + p * nr * k;
-    if (transposed) {
-      PackTransposed(b + p * nr * b_stride, b_stride, k, columns, out);
-    } else {
-      PackRows(b + p * nr, b_stride, k, columns, out);
-    }
   }
 }
 
@@ -148,6 +125,39 @@ HWY_INLINE void StoreUpTo(V v, float* to, size_t count) {
     hn::StoreU(v, d, to);
   } else {
     hn::StoreN(v, d, to, count);
+  }
+}
+
+/// `panels` panels at a time, so that what is read of a row lies together.
+void PackRows(const float* HWY_RESTRICT b, size_t b_stride, size_t k, size_t columns, size_t panels,
+              float* HWY_RESTRICT out) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  const size_t nr = Nr();
+  for (size_t i = 0; i < k; ++i, b += b_stride, out += nr) {
+    float* to = out;
+    for (size_t p = 0; p < panels; ++p, to += nr * k) {
+      const float* from = b + p * nr;
+      const size_t count = std::min(nr, columns - p * nr);
+      const size_t right = count > lanes ? count - lanes : 0;
+      hn::StoreU(LoadUpTo(from, count), d, to);
+      hn::StoreU(right == 0 ? hn::Zero(d) : LoadUpTo(from + lanes, right), d, to + lanes);
+    }
+  }
+}
+
+void PackB(const float* b, size_t b_stride, bool transposed, size_t k, size_t n, size_t panel_begin, size_t panel_end,
+           float* packed) {
+  constexpr size_t kPanels = 4;
+  const size_t nr = Nr();
+  const size_t step = transposed ? 1 : kPanels;
+  for (size_t p = panel_begin; p < panel_end; p += step) {
+    float* out = packed + p * nr * k;
+    if (transposed) {
+      PackTransposed(b + p * nr * b_stride, b_stride, k, std::min(nr, n - p * nr), out);
+    } else {
+      PackRows(b + p * nr, b_stride, k, n - p * nr, std::min(kPanels, panel_end - p), out);
+    }
   }
 }
 
@@ -485,6 +495,62 @@ HWY_INLINE void TurnInput(V& x0, V& x1, V& x2, V& x3) {
   x3 = last;
 }
 
+// Filters are turned once, in double where there are vectors of that: rounded once.
+#if HWY_HAVE_FLOAT64
+using DTurn = hn::Repartition<double, D>;
+HWY_INLINE hn::Vec<DTurn> LoadToTurn(const float* from) {
+  const DTurn d;
+  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<float, DTurn>(), from));
+}
+HWY_INLINE void StoreTurned(hn::Vec<DTurn> v, float* to) {
+  const hn::Rebind<float, DTurn> d;
+  hn::StoreU(hn::DemoteTo(d, v), d, to);
+}
+#else
+using DTurn = D;
+HWY_INLINE V LoadToTurn(const float* from) { return hn::LoadU(D(), from); }
+HWY_INLINE void StoreTurned(V v, float* to) { hn::StoreU(v, D(), to); }
+#endif
+
+/// (G · x)₁ and (G · x)₂; the outer two are x₀ and x₂.
+HWY_INLINE void TurnFilter(hn::Vec<DTurn> x0, hn::Vec<DTurn> x1, hn::Vec<DTurn> x2, hn::Vec<DTurn>& sum,
+                           hn::Vec<DTurn>& difference) {
+  const auto half = hn::Set(DTurn(), 0.5);
+  sum = hn::Mul(hn::Add(hn::Add(x0, x1), x2), half);
+  difference = hn::Mul(hn::Add(hn::Sub(x0, x1), x2), half);
+}
+
+/// G · g · Gᵀ of one channel of a panel's columns: nine rows of nr floats to a row of 16 planes.
+void WinogradFilter(const float* taps, float* to, size_t plane) {
+  const DTurn d;
+  using T = hn::TFromD<DTurn>;
+  const size_t lanes = hn::Lanes(d);
+  const size_t nr = Nr();
+  HWY_ALIGN T turned[12 * hn::MaxLanes(d)];
+  for (size_t j = 0; j < nr; j += lanes) {
+    hn::Vec<DTurn> sum, difference;
+    for (size_t x = 0; x < 3; ++x) {
+      const auto x0 = LoadToTurn(taps + x * nr + j), x1 = LoadToTurn(taps + (3 + x) * nr + j);
+      const auto x2 = LoadToTurn(taps + (6 + x) * nr + j);
+      TurnFilter(x0, x1, x2, sum, difference);
+      hn::Store(x0, d, turned + x * lanes);
+      hn::Store(sum, d, turned + (3 + x) * lanes);
+      hn::Store(difference, d, turned + (6 + x) * lanes);
+      hn::Store(x2, d, turned + (9 + x) * lanes);
+    }
+    for (size_t y = 0; y < 4; ++y) {
+      const T* row = turned + 3 * y * lanes;
+      const auto x0 = hn::Load(d, row), x2 = hn::Load(d, row + 2 * lanes);
+      TurnFilter(x0, hn::Load(d, row + lanes), x2, sum, difference);
+      float* out = to + 4 * y * plane + j;
+      StoreTurned(x0, out);
+      StoreTurned(sum, out + plane);
+      StoreTurned(difference, out + 2 * plane);
+      StoreTurned(x2, out + 3 * plane);
+    }
+  }
+}
+
 /// One tile: 4 × 4 pixels of `channels` to row `to` of 16 planes.
 void WinogradInput(const float* const* pixels, size_t channels, float* to, size_t plane) {
   const D d;
@@ -550,7 +616,7 @@ void WinogradOutput(const float* from, size_t plane, const Epilogue& e, float* c
 }
 
 const GemmOps* Ops() {
-  static const GemmOps ops{Nr(), kMr, PackB, Gemm, Depthwise, WinogradInput, WinogradOutput};
+  static const GemmOps ops{Nr(), kMr, PackB, Gemm, Depthwise, WinogradFilter, WinogradInput, WinogradOutput};
   return &ops;
 }
 

@@ -82,6 +82,8 @@ struct GemmOps {
   void (*gemm)(const GemmCall& call, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end);
   /// Output positions [row_begin, row_end).
   void (*depthwise)(const DepthwiseCall& call, size_t row_begin, size_t row_end);
+  /// One channel of a panel of 3 × 3 filters, [9][nr], to one row of each of 16 planes, `plane` floats apart.
+  void (*winograd_filter)(const float* taps, float* to, size_t plane);
   /// One tile of 4 × 4 pixels to one row of each of 16 planes, `plane` floats apart.
   void (*winograd_input)(const float* const* pixels, size_t channels, float* to, size_t plane);
   /// One row of each of 16 planes to 2 × 2 pixels (null: not there); `residuals` may be null.

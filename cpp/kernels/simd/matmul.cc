@@ -34,11 +34,14 @@ void PackStack(const GemmOps& ops, const Tensor& b, bool transposed, size_t coun
   const size_t stride = transposed ? to.k : to.n;
   const auto grain = static_cast<int64_t>(std::max(1.0, kMinTaskWork / (1.0 + static_cast<double>(to.k * ops.nr))));
   threads.ParallelFor(static_cast<int64_t>(count * panels), grain, [&](int64_t begin, int64_t end) {
-    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+    const auto last = static_cast<size_t>(end);
+    for (auto i = static_cast<size_t>(begin); i < last;) {
       const size_t matrix = i / panels;
       const size_t panel = i % panels;
-      ops.pack_b(source + matrix * to.k * to.n, stride, transposed, to.k, to.n, panel, panel + 1,
+      const size_t some = std::min(panels - panel, last - i);
+      ops.pack_b(source + matrix * to.k * to.n, stride, transposed, to.k, to.n, panel, panel + some,
                  out + matrix * to.matrix_floats);
+      i += some;
     }
   });
 }

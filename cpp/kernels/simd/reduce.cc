@@ -1,4 +1,5 @@
-// ReduceMean, ReduceSum and ReduceMax of float32 over axes that lie side by side.
+// ReduceMean, ReduceSum and ReduceMax of float32 over axes that lie side by side, and the global pools of images with
+// the channels first.
 
 #include <algorithm>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "onnxforge/kernels/table.h"
 
 #include "reference/strided.h"
+#include "reference/window.h"
 #include "simd/list.h"
 #include "simd/rows.h"
 
@@ -86,9 +88,32 @@ std::unique_ptr<Kernel> MakeReduce(const NodeSpec& node) {
   return std::make_unique<Reduce>(node, kFold, reference(node));
 }
 
+/// GlobalAveragePool and GlobalMaxPool: a row of pixels per channel.
+template <Fold kFold>
+std::unique_ptr<Kernel> MakeGlobalPool(const NodeSpec& node) {
+  if (node.InputDType(0) != DType::kFloat32) return nullptr;
+  return MakeKernel([&ops = RowOpsFor(node.target)](KernelContext& context) {
+    const Tensor& x = context.Input(0);
+    const std::vector<int64_t> ones(reference::SpatialOf(x.shape()).size(), 1);
+    Tensor& y = context.Output(0, DType::kFloat32, reference::WithSpatial(x.dim(0), x.dim(1), ones));
+    const int64_t plane = x.shape().elements(2, x.rank());
+    const auto count = static_cast<size_t>(plane);
+    const float* from = x.data<float>();
+    float* to = y.data<float>();
+    context.Threads().ParallelFor(y.elements(), kGrain / (plane + 1) + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const float* row = from + i * plane;
+        to[i] = kFold == Fold::kMax ? ops.max(row, count) : ops.sum(row, count) / static_cast<float>(plane);
+      }
+    });
+  });
+}
+
 }  // namespace
 
 void AddReduce(KernelTable& table) {
+  table.Add("", "GlobalAveragePool", {1, 22}, MakeGlobalPool<Fold::kMean>);
+  table.Add("", "GlobalMaxPool", {1, 22}, MakeGlobalPool<Fold::kMax>);
   table.Add("", "ReduceMax", {1, 11, 12, 13, 18, 20}, MakeReduce<Fold::kMax>);
   table.Add("", "ReduceMean", {1, 11, 13, 18}, MakeReduce<Fold::kMean>);
   table.Add("", "ReduceSum", {1, 11, 13}, MakeReduce<Fold::kSum>);

@@ -226,6 +226,10 @@ void TransposeMatrices(const void* from, size_t bytes, size_t batch, size_t rows
   }
 }
 
+void TransposeWords(const void* from, size_t from_stride, size_t rows, size_t columns, void* to, size_t to_stride) {
+  TransposeTile(static_cast<const uint32_t*>(from), from_stride, rows, columns, static_cast<uint32_t*>(to), to_stride);
+}
+
 void AddTranspose(KernelTable& table) { table.Add("", "Transpose", {1, 13, 21, 23, 24, 25}, MakeTranspose); }
 
 }  // namespace onnxforge::simd

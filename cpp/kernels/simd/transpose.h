@@ -11,4 +11,8 @@ namespace onnxforge::simd {
 void TransposeMatrices(const void* from, size_t bytes, size_t batch, size_t rows, size_t columns, void* to,
                        ThreadPool& threads);
 
+/// to[j · to_stride + i] = from[i · from_stride + j] for elements of four bytes; strides count elements. For what fits
+/// into the first-level cache.
+void TransposeWords(const void* from, size_t from_stride, size_t rows, size_t columns, void* to, size_t to_stride);
+
 }  // namespace onnxforge::simd

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <deque>
 #include <limits>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "onnxforge/kernels/table.h"
@@ -53,6 +53,9 @@ class FlatForest {
  public:
   explicit FlatForest(const Forest& forest) {
     std::vector<int32_t> places(forest.nodes.size(), -1);
+    nodes_.reserve(forest.nodes.size());
+    first_vote_.reserve(forest.nodes.size() + 1);
+    votes_.reserve(forest.votes.size());
     for (const int64_t root : forest.roots) roots_.push_back(Place(forest, root, places));
     first_vote_.push_back(static_cast<int32_t>(votes_.size()));
   }
@@ -99,7 +102,7 @@ class FlatForest {
 
   /// Lays out a tree breadth first, so that what two branches lead to are neighbours; nodes that are there stay.
   int32_t Place(const Forest& forest, int64_t root, std::vector<int32_t>& places) {
-    std::deque<int64_t> queue;
+    std::vector<int64_t> queue;
     const auto place_of = [&](int64_t id) {
       int32_t& place = places[static_cast<size_t>(id)];
       if (place < 0) {
@@ -110,15 +113,15 @@ class FlatForest {
       return place;
     };
     const int32_t begin = place_of(root);
-    for (; !queue.empty(); queue.pop_front()) {
-      const TreeNode& node = forest.nodes[static_cast<size_t>(queue.front())];
-      const int32_t place = places[static_cast<size_t>(queue.front())];
+    for (size_t next = 0; next < queue.size(); ++next) {
+      const TreeNode& node = forest.nodes[static_cast<size_t>(queue[next])];
+      const int32_t place = places[static_cast<size_t>(queue[next])];
       FlatNode flat;
       flat.next = place;
       // Votes are kept in the order of the nodes, which is that of the queue.
       first_vote_.push_back(static_cast<int32_t>(votes_.size()));
       if (node.branch == Branch::kLeaf) {
-        votes_.insert(votes_.end(), node.votes.begin(), node.votes.end());
+        forest.ForVotes(node, [&](const Vote& vote) { votes_.push_back(vote); });
       } else {
         const bool less = node.branch == Branch::kLeq || node.branch == Branch::kLt;
         const bool strict = node.branch == Branch::kLt || node.branch == Branch::kGte;
@@ -158,11 +161,11 @@ bool IsPlain(const Forest& forest) {
 
 class FlatScorer final : public reference::ForestScorer {
  public:
-  FlatScorer(const Forest& forest, Aggregate aggregate, int64_t targets)
-      : forest_(forest),
+  FlatScorer(std::shared_ptr<const Forest> forest, Aggregate aggregate, int64_t targets)
+      : forest_(*forest),
         aggregate_(aggregate),
         targets_(targets),
-        other_(reference::MakeReferenceScorer(forest, aggregate, targets)) {}
+        other_(reference::MakeReferenceScorer(std::move(forest), aggregate, targets)) {}
 
   void Score(KernelContext& context, const Tensor& x, int64_t rows, int64_t width, double* scores) const override {
     // A leaf looks at feature 0 too.
@@ -233,10 +236,11 @@ class FlatScorer final : public reference::ForestScorer {
   std::unique_ptr<reference::ForestScorer> other_;  // for features of other types
 };
 
-std::unique_ptr<reference::ForestScorer> MakeScorer(const Forest& forest, Aggregate aggregate, int64_t targets) {
+std::unique_ptr<reference::ForestScorer> MakeScorer(std::shared_ptr<const Forest> forest, Aggregate aggregate,
+                                                    int64_t targets) {
   const bool sums = aggregate == Aggregate::kSum || aggregate == Aggregate::kAverage;
-  if (!sums || !IsPlain(forest)) return reference::MakeReferenceScorer(forest, aggregate, targets);
-  return std::make_unique<FlatScorer>(forest, aggregate, targets);
+  if (!sums || !IsPlain(*forest)) return reference::MakeReferenceScorer(std::move(forest), aggregate, targets);
+  return std::make_unique<FlatScorer>(std::move(forest), aggregate, targets);
 }
 
 }  // namespace

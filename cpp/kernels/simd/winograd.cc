@@ -1,6 +1,7 @@
 #include "simd/winograd.h"
 
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 namespace onnxforge::simd {
@@ -9,19 +10,6 @@ namespace {
 constexpr size_t kPlanes = 16;
 // Tiles that are turned, multiplied and turned back before the next ones: their planes stay in the second-level cache.
 constexpr size_t kBlockFloats = 96 * 1024;
-
-/// G · g · Gᵀ of one 3 × 3 filter.
-void TurnFilter(const float* g, double* out) {
-  const auto turn = [](double a, double b, double c, double* to, size_t step) {
-    to[0] = a;
-    to[step] = (a + b + c) / 2;
-    to[2 * step] = (a - b + c) / 2;
-    to[3 * step] = c;
-  };
-  double columns[4 * 3];
-  for (size_t x = 0; x < 3; ++x) turn(g[x], g[3 + x], g[6 + x], columns + x, 3);
-  for (size_t y = 0; y < 4; ++y) turn(columns[3 * y], columns[3 * y + 1], columns[3 * y + 2], out + 4 * y, 1);
-}
 
 }  // namespace
 
@@ -37,22 +25,18 @@ Winograd::Winograd(const GemmOps& ops, const Tensor& filters)
       packed_(AllocateStorage(kPlanes * plane_floats_ * sizeof(float))) {
   auto* out = static_cast<float*>(packed_.get());
   for (size_t m = 0; m < out_channels_; m += ops.nr) {
-    PackPanel(filters.data<float>() + 9 * m * channels_, std::min(ops.nr, out_channels_ - m), ops.nr,
-              out + m * channels_);
+    PackPanel(ops, filters.data<float>() + 9 * m * channels_, std::min(ops.nr, out_channels_ - m), out + m * channels_);
   }
 }
 
-void Winograd::PackPanel(const float* filters, size_t columns, size_t nr, float* out) const {
+void Winograd::PackPanel(const GemmOps& ops, const float* filters, size_t columns, float* out) const {
   constexpr size_t kChannels = 16;
-  for (size_t p = 0; columns < nr && p < kPlanes; ++p) std::fill_n(out + p * plane_floats_, channels_ * nr, 0.0f);
+  std::vector<float> taps(9 * kChannels * ops.nr);
   for (size_t begin = 0; begin < channels_; begin += kChannels) {
-    const size_t end = std::min(begin + kChannels, channels_);
-    for (size_t j = 0; j < columns; ++j) {
-      for (size_t c = begin; c < end; ++c) {
-        double tile[kPlanes];
-        TurnFilter(filters + 9 * (j * channels_ + c), tile);
-        for (size_t p = 0; p < kPlanes; ++p) out[p * plane_floats_ + c * nr + j] = static_cast<float>(tile[p]);
-      }
+    const size_t count = std::min(kChannels, channels_ - begin);
+    ops.pack_b(filters + 9 * begin, 9 * channels_, true, 9 * count, columns, 0, 1, taps.data());
+    for (size_t c = 0; c < count; ++c) {
+      ops.winograd_filter(taps.data() + 9 * c * ops.nr, out + (begin + c) * ops.nr, plane_floats_);
     }
   }
 }
@@ -98,9 +82,11 @@ void Winograd::Run(const GemmOps& ops, const WinogradImages& images, const float
   const size_t per_tile = kPlanes * (channels_ + out_channels_);
   const auto threads = static_cast<size_t>(context.Threads().size());
   const size_t fitting = std::max<size_t>(2 * ops.mr, kBlockFloats / per_tile / ops.mr * ops.mr);
-  const size_t block = std::min(fitting, std::max<size_t>(ops.mr, CeilDiv(tiles.count(), threads)));
-  const size_t blocks = CeilDiv(tiles.count(), block);
-  const size_t workers = std::min(threads, blocks);
+  // As many blocks for each worker, and rather a few tiles too many than a small block left over.
+  const size_t workers = std::min(threads, CeilDiv(tiles.count(), ops.mr));
+  const size_t blocks = CeilDiv(CeilDiv(tiles.count(), fitting + fitting / 4), workers) * workers;
+  const size_t block = CeilDiv(tiles.count(), blocks);
+  std::atomic<size_t> next{0};
   float* buffers = context.Scratch<float>(workers * block * per_tile);
   float* zeros = context.Scratch<float>(channels_);
   std::fill_n(zeros, channels_, 0.0f);
@@ -108,9 +94,9 @@ void Winograd::Run(const GemmOps& ops, const WinogradImages& images, const float
     for (auto worker = static_cast<size_t>(begin); worker < static_cast<size_t>(end); ++worker) {
       float* turned = buffers + worker * block * per_tile;
       float* products = turned + kPlanes * block * channels_;
-      for (size_t b = worker; b < blocks; b += workers) {
-        const size_t first = b * block;
-        const size_t count = std::min(block, tiles.count() - first);
+      for (size_t b; (b = next.fetch_add(1, std::memory_order_relaxed)) < blocks;) {
+        const size_t first = tiles.count() * b / blocks;
+        const size_t count = tiles.count() * (b + 1) / blocks - first;
         for (size_t i = 0; i < count; ++i) {
           const float* pixels[16];
           tiles.InputPixels(first + i, x, zeros, pixels);

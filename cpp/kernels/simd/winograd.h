@@ -29,7 +29,7 @@ class Winograd {
   struct Tiles;
 
   /// Turns the filters of a panel's columns, a few channels at a time so that what is written stays in cache.
-  void PackPanel(const float* filters, size_t columns, size_t nr, float* out) const;
+  void PackPanel(const GemmOps& ops, const float* filters, size_t columns, float* out) const;
 
   size_t channels_;
   size_t out_channels_;
