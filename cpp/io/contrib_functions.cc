@@ -396,6 +396,30 @@ bool DynamicQuantizeMatMul(Body& b) {
   return true;
 }
 
+/// `to` = quantised weights [direction, input, gates] as the standard's layers take them: real, [direction, gates,
+/// input]. There is one scale for a direction, or for each of its gates.
+void AddGateWeights(Body& b, const std::string& to, const std::string& from, const std::string& scale,
+                    const std::string& zero) {
+  b.Add(to + "_zero = Reshape (" + zero + ", spread) " + to + "_scale = Reshape (" + scale + ", spread)");
+  b.Add(to + "_whole = Cast <to = 1> (" + from + ") " + to + "_nought = Cast <to = 1> (" + to + "_zero)");
+  b.Add(to + "_moved = Sub (" + to + "_whole, " + to + "_nought)");
+  b.Add(to + "_real = Mul (" + to + "_moved, " + to + "_scale)");
+  b.Add(to + " = Transpose <perm = [0, 2, 1]> (" + to + "_real)");
+}
+
+/// The weights are quantised; input and state, which onnxruntime rounds to eight bits in every step, stay real here.
+bool DynamicQuantizeLSTM(Body& b) {
+  b.Inputs(
+      {"X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P", "W_scale", "W_zero", "R_scale", "R_zero"});
+  b.Outputs({"Y", "Y_h", "Y_c"});
+  b.Const("spread", std::vector<int64_t>{0, 1, -1});
+  AddGateWeights(b, "w", "W", "W_scale", "W_zero");
+  AddGateWeights(b, "r", "R", "R_scale", "R_zero");
+  b.Add("Y, Y_h, Y_c = LSTM (X, w, r, B, sequence_lens, initial_h, initial_c, P)")
+      .Copy({"activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "input_forget"});
+  return true;
+}
+
 bool MatMulIntegerToFloat(Body& b) {
   b.Inputs({"A", "B", "a_scale", "b_scale", "a_zero", "b_zero", "bias"});
   b.Outputs({"Y"});
@@ -442,6 +466,7 @@ const std::map<std::string, Writer>& Writers() {
   static const std::map<std::string, Writer> writers = {
       {"BiasGelu", &BiasGelu},
       {"DequantizeLinear", &DequantizeLinear},
+      {"DynamicQuantizeLSTM", &DynamicQuantizeLSTM},
       {"DynamicQuantizeMatMul", &DynamicQuantizeMatMul},
       {"EmbedLayerNormalization", &EmbedLayerNormalization},
       {"FastGelu", &FastGelu},

@@ -291,6 +291,33 @@ def test_dynamic_quantize_matmul(dtype, zero, bias):
     compare("DynamicQuantizeMatMul", inputs, {}, atol=1e-4)
 
 
+@pytest.mark.parametrize("by_gate", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("given", [False, True], ids=["plain", "bias, lengths, states, peepholes"])
+def test_dynamic_quantize_lstm(direction, dtype, by_gate, given):
+    """onnxruntime rounds input and state to eight bits as well: hence the tolerance."""
+    directions, steps, hidden, gates = 1 + (direction == "bidirectional"), 4, 8, 32
+    grid = (directions, gates) if by_gate else (directions,)
+    nought = np.full(grid, 128 if dtype == np.uint8 else 0, dtype)
+    optional = [
+        *(floats(directions, 2 * gates), np.array([4, 2], np.int32)),
+        *(floats(directions, 2, hidden), floats(directions, 2, hidden)),
+        floats(directions, 3 * hidden),
+    ]
+    inputs = [
+        *(floats(steps, 2, 6), quantized(dtype, directions, 6, gates)),
+        quantized(dtype, directions, hidden, gates),
+        *(optional if given else [None] * 5),
+        *(rng.uniform(0.002, 0.004, grid).astype(np.float32), nought),
+        *(rng.uniform(0.002, 0.004, grid).astype(np.float32), nought),
+    ]
+    attributes = {"hidden_size": hidden, "direction": direction}
+    outputs = [("y", 1), ("last", 1), ("cell", 1)]
+    constants = [1, 2, 8, 9, 10, 11]
+    compare("DynamicQuantizeLSTM", inputs, attributes, outputs, constants=constants, atol=0.02)
+
+
 @pytest.mark.parametrize("bias", [False, True])
 def test_matmul_integer_to_float(bias):
     inputs = [
