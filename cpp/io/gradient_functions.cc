@@ -1,4 +1,7 @@
 // The derivatives of functions of one variable, and of PRelu.
+#include <string>
+#include <vector>
+
 #include "gradient_rules.h"
 
 namespace onnxforge::io {

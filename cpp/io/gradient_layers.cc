@@ -1,5 +1,10 @@
 // The derivatives of convolutions, pools, normalisations and losses.
 #include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "onnxforge/base/error.h"
 
 #include "gradient_rules.h"
 
@@ -283,7 +288,7 @@ std::string LabelGradient(Pullback& p) {
   }
   if (p.HasInput(2)) weight = Times(p, weight, p.Emit("Gather", {p.Input(2), known}));
   const auto* reduction = p.Find("reduction");
-  const std::string counted = Times(p, weight, p.gradient());
+  std::string counted = Times(p, weight, p.gradient());
   if (reduction != nullptr && reduction->s() != "mean") return counted;
   return Over(p, counted, p.Emit("ReduceSum", {weight}, {MakeAttribute("keepdims", int64_t{0})}));
 }

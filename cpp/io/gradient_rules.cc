@@ -232,7 +232,7 @@ void Einsum(Pullback& p) {
       turned += "," + terms[k];
       inputs.push_back(p.Input(k));
     }
-    const std::string all = p.Emit("Einsum", inputs, {MakeAttribute("equation", turned + "->" + term)});
+    const std::string all = p.Emit("Einsum", inputs, {MakeAttribute("equation", StrCat(turned, "->", term))});
     p.Give(i, p.SumTo(all, p.Input(i)));
   }
 }

@@ -1,4 +1,9 @@
 // The derivatives of what takes elements of a tensor, and of what puts elements into one.
+#include <string>
+#include <vector>
+
+#include "onnxforge/base/error.h"
+
 #include "gradient_rules.h"
 
 namespace onnxforge::io {
