@@ -29,6 +29,7 @@ class Body {
   void Outputs(std::initializer_list<const char*> names) {
     for (const char* name : names) function_.add_output(name);
   }
+  void Import(const char* domain, int version) { builder_.AddOpset(domain, version); }
   void AddInput(const std::string& name) { function_.add_input(name); }
 
   bool Given(int i) const { return static_cast<size_t>(i) < call_.given.size() && call_.given[static_cast<size_t>(i)]; }
@@ -207,19 +208,32 @@ bool SkipLayerNormalization(Body& b) {
   return true;
 }
 
+/// `inv_std_var` = 1 / √(mean of the squares of `x` + epsilon), over the axes from `axis`, which is negative, on.
+void AddInverseDeviation(Body& b, const std::string& x, int64_t axis, float epsilon) {
+  std::vector<int64_t> axes;
+  for (; axis < 0; ++axis) axes.push_back(axis);
+  b.Const("along", axes).Const("small", epsilon);
+  b.Add("wide = Cast <to = 1> (" + x + ") squares = Mul (wide, wide) mean_square = ReduceMean (squares, along)");
+  b.Add("more = Add (mean_square, small) root = Sqrt (more) inv_std_var = Reciprocal (root)");
+}
+
 bool SkipSimplifiedLayerNormalization(Body& b) {
-  if (b.Wanted(1) || b.Wanted(2)) return false;
+  if (b.Wanted(1)) return false;
   b.Inputs({"input", "skip", "gamma", "bias"});
   b.Outputs({"output", "mean", "inv_std_var", "sum"});
   b.Add(b.Given(3) ? "added = Add (input, skip) sum = Add (added, bias)" : "sum = Add (input, skip)");
   b.Add("output = RMSNormalization <axis = -1> (sum, gamma)").Set("epsilon", b.Float("epsilon", 1e-12f));
+  if (b.Wanted(2)) AddInverseDeviation(b, "sum", -1, b.Float("epsilon", 1e-12f));
   return true;
 }
 
 bool SimplifiedLayerNormalization(Body& b) {
-  if (b.Wanted(1)) return false;
+  const int64_t axis = b.Int("axis", -1);
+  const auto rank = b.Rank(0);
+  if (b.Wanted(1) && axis >= 0 && !rank.has_value()) return false;
   b.Inputs({"X", "scale"});
   b.Outputs({"Y", "inv_std_var"});
+  if (b.Wanted(1)) AddInverseDeviation(b, "X", axis < 0 ? axis : axis - *rank, b.Float("epsilon", 1e-5f));
   b.Add("Y = RMSNormalization (X, scale)").Copy({"axis", "stash_type"}).Set("epsilon", b.Float("epsilon", 1e-5f));
   return true;
 }
@@ -299,10 +313,13 @@ bool QLinearLeakyRelu(Body& b) {
 }
 
 bool QLinearSoftmax(Body& b) {
-  // Up to opset 12 all axes from `axis` on are one.
-  if (b.Int("opset", 13) < 13) return false;
   BeginQLinearUnary(b);
-  b.Add("y = Softmax (x)").Copy({"axis"});
+  if (b.Int("opset", 13) < 13) {  // all axes from `axis` on are one
+    b.Add("flat = Flatten (x)").Set("axis", b.Int("axis", 1));
+    b.Add("shares = Softmax <axis = 1> (flat) shape = Shape (x) y = Reshape (shares, shape)");
+  } else {
+    b.Add("y = Softmax (x)").Copy({"axis"});
+  }
   return EndQLinearUnary(b);
 }
 
@@ -333,6 +350,16 @@ bool QLinearAveragePool(Body& b) {
                      {"auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides"});
 }
 bool QLinearGlobalAveragePool(Body& b) { return QLinearPool(b, "GlobalAveragePool", {}); }
+
+bool QLinearWhere(Body& b) {
+  b.Inputs({"condition", "X", "X_scale", "X_zero", "Z", "Z_scale", "Z_zero", "Y_scale", "Y_zero"});
+  b.Outputs({"Y"});
+  AddDequantized(b, "x", "X", "X_scale", "X_zero");
+  AddDequantized(b, "z", "Z", "Z_scale", "Z_zero");
+  b.Add("y = Where (condition, x, z)");
+  AddQuantized(b, "Y_scale", "Y_zero", b.Given(8), "X");
+  return true;
+}
 
 bool QLinearConcat(Body& b) {
   if (b.inputs() < 5 || b.inputs() % 3 != 2) return false;
@@ -367,6 +394,74 @@ bool QGemm(Body& b) {
   return true;
 }
 
+/// Attention of the numbers that input and weights stand for; scales of the weights may be one for each column.
+bool QAttention(Body& b) {
+  b.Inputs({"input", "weight", "bias", "input_scale", "weight_scale", "mask", "input_zero", "weight_zero", "past"});
+  b.Outputs({"output", "present"});
+  AddDequantized(b, "x", "input", "input_scale", "input_zero");
+  b.Add("whole = Cast <to = 1> (weight)");
+  b.Add(b.Given(7) ? "zero = Cast <to = 1> (weight_zero) moved = Sub (whole, zero)" : "moved = Identity (whole)");
+  b.Add("w = Mul (moved, weight_scale)");
+  b.Import("com.microsoft", 1);
+  const std::string outputs = b.Wanted(1) ? "output, present" : "output";
+  b.Add(outputs + " = com.microsoft.Attention (x, w, bias, mask, past)")
+      .Copy({"do_rotary", "mask_filter_value", "num_heads", "past_present_share_buffer", "scale", "unidirectional"});
+  return true;
+}
+
+/// The distance of each row of A from each row of B.
+bool CDist(Body& b) {
+  const std::string metric = b.String("metric", "sqeuclidean");
+  if (metric != "euclidean" && metric != "sqeuclidean") return false;
+  b.Inputs({"A", "B"});
+  b.Outputs({"C"});
+  b.Const("first", std::vector<int64_t>{0})
+      .Const("second", std::vector<int64_t>{1})
+      .Const("last", std::vector<int64_t>{-1});
+  b.Add("a = Unsqueeze (A, second) b = Unsqueeze (B, first) d = Sub (a, b) squares = Mul (d, d)");
+  b.Add(metric == "euclidean" ? "sums = ReduceSum <keepdims = 0> (squares, last) C = Sqrt (sums)"
+                              : "C = ReduceSum <keepdims = 0> (squares, last)");
+  return true;
+}
+
+/// What the standard has taken over since.
+bool ExpandDims(Body& b) {
+  b.Inputs({"X", "axis"});
+  b.Outputs({"Y"});
+  b.Add("whole = Cast <to = 7> (axis) Y = Unsqueeze (X, whole)");
+  return true;
+}
+bool GatherNd(Body& b) {
+  b.Inputs({"data", "indices"});
+  b.Outputs({"output"});
+  b.Add("whole = Cast <to = 7> (indices) output = GatherND (data, whole)");
+  return true;
+}
+bool GridSample(Body& b) {
+  const std::string mode = b.String("mode", "bilinear");
+  b.Inputs({"X", "Grid"});
+  b.Outputs({"Y"});
+  b.Add("Y = GridSample (X, Grid)")
+      .Set("mode", mode == "bilinear"  ? std::string("linear")
+                   : mode == "bicubic" ? std::string("cubic")
+                                       : mode)
+      .Copy({"align_corners", "padding_mode"});
+  return true;
+}
+bool Pad(Body& b) {
+  b.Inputs({"data", "pads", "value"});
+  b.Outputs({"output"});
+  if (b.Given(2)) b.Const("one", std::vector<int64_t>{}).Add("number = Reshape (value, one)");
+  b.Add(b.Given(2) ? "output = Pad (data, pads, number)" : "output = Pad (data, pads)").Copy({"mode"});
+  return true;
+}
+bool Trilu(Body& b) {
+  b.Inputs({"X", "k"});
+  b.Outputs({"Y"});
+  b.Add("Y = Trilu (X, k)").Copy({"upper"});
+  return true;
+}
+
 /// The standard's operator, which has taken over the element types since.
 bool QuantizeLinear(Body& b) {
   b.Inputs({"x", "y_scale", "y_zero_point"});
@@ -393,6 +488,30 @@ bool DynamicQuantizeMatMul(Body& b) {
   b.Add("quantized, a_scale, a_zero = DynamicQuantizeLinear (A)");
   b.Add("sums = MatMulInteger (quantized, B, a_zero, b_zero) scale = Mul (a_scale, b_scale)");
   AddScaled(b, b.Given(4));
+  return true;
+}
+
+/// `to` = quantised weights [direction, input, gates] as the standard's layers take them: real, [direction, gates,
+/// input]. There is one scale for a direction, or for each of its gates.
+void AddGateWeights(Body& b, const std::string& to, const std::string& from, const std::string& scale,
+                    const std::string& zero) {
+  b.Add(to + "_zero = Reshape (" + zero + ", spread) " + to + "_scale = Reshape (" + scale + ", spread)");
+  b.Add(to + "_whole = Cast <to = 1> (" + from + ") " + to + "_nought = Cast <to = 1> (" + to + "_zero)");
+  b.Add(to + "_moved = Sub (" + to + "_whole, " + to + "_nought)");
+  b.Add(to + "_real = Mul (" + to + "_moved, " + to + "_scale)");
+  b.Add(to + " = Transpose <perm = [0, 2, 1]> (" + to + "_real)");
+}
+
+/// The weights are quantised; input and state, which onnxruntime rounds to eight bits in every step, stay real here.
+bool DynamicQuantizeLSTM(Body& b) {
+  b.Inputs(
+      {"X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P", "W_scale", "W_zero", "R_scale", "R_zero"});
+  b.Outputs({"Y", "Y_h", "Y_c"});
+  b.Const("spread", std::vector<int64_t>{0, 1, -1});
+  AddGateWeights(b, "w", "W", "W_scale", "W_zero");
+  AddGateWeights(b, "r", "R", "R_scale", "R_zero");
+  b.Add("Y, Y_h, Y_c = LSTM (X, w, r, B, sequence_lens, initial_h, initial_c, P)")
+      .Copy({"activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "input_forget"});
   return true;
 }
 
@@ -441,15 +560,22 @@ bool RotaryEmbedding(Body& b) {
 const std::map<std::string, Writer>& Writers() {
   static const std::map<std::string, Writer> writers = {
       {"BiasGelu", &BiasGelu},
+      {"CDist", &CDist},
       {"DequantizeLinear", &DequantizeLinear},
+      {"DynamicQuantizeLSTM", &DynamicQuantizeLSTM},
       {"DynamicQuantizeMatMul", &DynamicQuantizeMatMul},
       {"EmbedLayerNormalization", &EmbedLayerNormalization},
+      {"ExpandDims", &ExpandDims},
       {"FastGelu", &FastGelu},
       {"FusedConv", &FusedConv},
       {"FusedGemm", &FusedGemm},
       {"FusedMatMul", &FusedMatMul},
+      {"GatherND", &GatherNd},
       {"Gelu", &Gelu},
+      {"GridSample", &GridSample},
       {"MatMulIntegerToFloat", &MatMulIntegerToFloat},
+      {"Pad", &Pad},
+      {"QAttention", &QAttention},
       {"QGemm", &QGemm},
       {"QLinearAdd", &QLinearAdd},
       {"QLinearAveragePool", &QLinearAveragePool},
@@ -459,11 +585,13 @@ const std::map<std::string, Writer>& Writers() {
       {"QLinearMul", &QLinearMul},
       {"QLinearSigmoid", &QLinearSigmoid},
       {"QLinearSoftmax", &QLinearSoftmax},
+      {"QLinearWhere", &QLinearWhere},
       {"QuantizeLinear", &QuantizeLinear},
       {"QuickGelu", &QuickGelu},
       {"RotaryEmbedding", &RotaryEmbedding},
       {"SkipLayerNormalization", &SkipLayerNormalization},
       {"SkipSimplifiedLayerNormalization", &SkipSimplifiedLayerNormalization},
+      {"Trilu", &Trilu},
   };
   return writers;
 }

@@ -177,16 +177,25 @@ class Differentiation {
     Require(rule != nullptr, ErrorCode::kUnsupported, "'", Utf8(y_),
             "' depends on what its gradient is asked for through ", Utf8(OperatorName(node.domain(), node.op_type())),
             " (node '", Utf8(NameOf(node)), "'), which has no rule for derivatives");
-    Require(gradients.count(node.output(0)) != 0 && node.output_size() == 1, ErrorCode::kUnsupported,
-            "there is no derivative of an output of ", Utf8(node.op_type()), " but the first");
     Pullback pullback(placed, prefix_, counter_, written);
     pullback.Want(std::move(wanted));
-    pullback.SetGradient(gradients[node.output(0)]);
+    pullback.SetGradients(GradientsOf(node, gradients));
     rule(pullback);
+    pullback.RequireAllRead();
     for (size_t i = 0; i < pullback.inputs(); ++i) {
       if (!pullback.given(i).empty() && pullback.Wants(i))
         Accumulate(pullback, pullback.Input(i), pullback.given(i), gradients);
     }
+  }
+
+  static std::vector<std::string> GradientsOf(const onnx::NodeProto& node,
+                                              const std::map<std::string, std::string>& gradients) {
+    std::vector<std::string> names;
+    for (const std::string& output : node.output()) {
+      const auto found = gradients.find(output);
+      names.push_back(output.empty() || found == gradients.end() ? "" : found->second);
+    }
+    return names;
   }
 
   static void Accumulate(Pullback& p, const std::string& value, const std::string& gradient,

@@ -1,4 +1,4 @@
-// The derivatives of the operators, as nodes of ai.onnx.
+// The derivatives of the operators, as nodes of ai.onnx; here those of arithmetic, products and reductions.
 #include "gradient_rules.h"
 
 #include <algorithm>
@@ -44,6 +44,31 @@ std::vector<std::string> Pullback::EmitMany(const char* op, std::vector<std::str
   return names;
 }
 
+const std::string& Pullback::gradient(size_t output) {
+  if (!HasGradient(output)) FailForm(*this, "but of its first output");
+  read_[output] = true;
+  return gradients_[output];
+}
+
+void Pullback::SetGradients(std::vector<std::string> names) {
+  gradients_ = std::move(names);
+  read_.assign(gradients_.size(), false);
+}
+
+void Pullback::RequireAllRead() const {
+  for (size_t i = 0; i < gradients_.size(); ++i) {
+    if (!gradients_[i].empty() && !read_[i]) FailForm(*this, "but of its first output");
+  }
+}
+
+std::vector<std::string> Pullback::Repeat(std::vector<std::string> inputs) {
+  std::vector<std::string> names =
+      EmitMany(node().op_type().c_str(), std::move(inputs), static_cast<size_t>(node().output_size()),
+               {node().attribute().begin(), node().attribute().end()});
+  nodes_.back().opset = opset();
+  return names;
+}
+
 std::string Pullback::Emit(const char* op, std::vector<std::string> inputs, Attributes attributes) {
   return EmitMany(op, std::move(inputs), 1, std::move(attributes))[0];
 }
@@ -82,56 +107,28 @@ std::string Pullback::Zeros(const std::string& like) {
   return Emit("CastLike", {Emit("ConstantOfShape", {ShapeOf(like)}), like});
 }
 
+void FailForm(const Pullback& p, std::string_view what) {
+  Fail(ErrorCode::kUnsupported, "there is no derivative of ", Utf8(p.node().op_type()), " ", what);
+}
+
+std::string OverCount(Pullback& p, const std::string& value) {
+  const auto count = [&](const std::string& of) { return p.Emit("CastLike", {p.Emit("Size", {of}), value}); };
+  return p.Emit("Mul", {value, p.Emit("Div", {count(p.Output(0)), count(p.Input(0))})});
+}
+
+std::vector<int64_t> IntsOf(const Pullback& p, std::string_view name, size_t count, int64_t fallback) {
+  const auto* found = p.Find(name);
+  if (found == nullptr) return std::vector<int64_t>(count, fallback);
+  return {found->ints().begin(), found->ints().end()};
+}
+
 namespace {
 
 using onnx::MakeAttribute;
 
-[[noreturn]] void FailForm(const Pullback& p, std::string_view what) {
-  Fail(ErrorCode::kUnsupported, "there is no derivative of ", Utf8(p.node().op_type()), " ", what);
-}
-
-/// A function of one variable: the gradient times its derivative.
-template <std::string (*kDerivative)(Pullback& p)>
-void Unary(Pullback& p) {
-  p.Give(0, p.Emit("Mul", {p.gradient(), kDerivative(p)}));
-}
-
-std::string DExp(Pullback& p) { return p.Output(0); }
-std::string DLog(Pullback& p) { return p.Emit("Reciprocal", {p.Input(0)}); }
-std::string DSqrt(Pullback& p) { return p.Emit("Div", {p.Number(0.5f, p.Input(0)), p.Output(0)}); }
-std::string DAbs(Pullback& p) { return p.Emit("Sign", {p.Input(0)}); }
-std::string DSin(Pullback& p) { return p.Emit("Cos", {p.Input(0)}); }
-std::string DCos(Pullback& p) { return p.Emit("Neg", {p.Emit("Sin", {p.Input(0)})}); }
-std::string DSoftplus(Pullback& p) { return p.Emit("Sigmoid", {p.Input(0)}); }
-std::string DReciprocal(Pullback& p) { return p.Emit("Neg", {p.Emit("Mul", {p.Output(0), p.Output(0)})}); }
-std::string DTanh(Pullback& p) {
-  return p.Emit("Sub", {p.Number(1, p.Output(0)), p.Emit("Mul", {p.Output(0), p.Output(0)})});
-}
-std::string DSigmoid(Pullback& p) {
-  return p.Emit("Mul", {p.Output(0), p.Emit("Sub", {p.Number(1, p.Output(0)), p.Output(0)})});
-}
-std::string DErf(Pullback& p) {
-  const std::string density = p.Emit("Exp", {p.Emit("Neg", {p.Emit("Mul", {p.Input(0), p.Input(0)})})});
-  return p.Emit("Mul", {density, p.Number(1.1283791670955126f, p.Input(0))});
-}
-
 void Neg(Pullback& p) { p.Give(0, p.Emit("Neg", {p.gradient()})); }
 void Identity(Pullback& p) { p.Give(0, p.gradient()); }
 void Cast(Pullback& p) { p.Give(0, p.Emit("CastLike", {p.gradient(), p.Input(0)})); }
-
-/// The gradient where `condition` holds, 0 elsewhere.
-std::string Gate(Pullback& p, const std::string& condition) {
-  return p.Emit("Where", {condition, p.gradient(), p.Number(0, p.gradient())});
-}
-
-void Relu(Pullback& p) { p.Give(0, Gate(p, p.Emit("Greater", {p.Input(0), p.Number(0, p.Input(0))}))); }
-void Clip(Pullback& p) { p.Give(0, Gate(p, p.Emit("Equal", {p.Input(0), p.Output(0)}))); }
-
-void LeakyRelu(Pullback& p) {
-  const std::string falling = p.Emit("Mul", {p.gradient(), p.Number(p.Float("alpha", 0.01f), p.gradient())});
-  const std::string negative = p.Emit("Less", {p.Input(0), p.Number(0, p.Input(0))});
-  p.Give(0, p.Emit("Where", {negative, falling, p.gradient()}));
-}
 
 /// Before opset 7 the second operand of a binary operator was laid over the first by an attribute.
 void RequireBroadcasting(const Pullback& p) {
@@ -186,6 +183,66 @@ void Sum(Pullback& p) {
   }
 }
 
+/// 1 where x is y, in the type of `like`.
+std::string IsThere(Pullback& p, const std::string& x, const std::string& y, const std::string& like) {
+  return p.Emit("CastLike", {p.Emit("Equal", {x, y}), like});
+}
+
+void Mean(Pullback& p) {
+  const std::string part = Over(p, p.gradient(), p.Number(static_cast<float>(p.inputs()), p.gradient()));
+  for (size_t i = 0; i < p.inputs(); ++i) {
+    if (p.Wants(i)) p.Give(i, p.SumTo(part, p.Input(i)));
+  }
+}
+
+/// Max and Min: those that are equal share the gradient.
+void Extreme(Pullback& p) {
+  std::vector<std::string> masks;
+  for (size_t i = 0; i < p.inputs(); ++i) masks.push_back(IsThere(p, p.Input(i), p.Output(0), p.gradient()));
+  const std::string share = Over(p, p.gradient(), p.Emit("Sum", masks));
+  for (size_t i = 0; i < p.inputs(); ++i) {
+    if (p.Wants(i)) p.Give(i, p.SumTo(Times(p, share, masks[i]), p.Input(i)));
+  }
+}
+
+/// Each term takes the place of the output. A letter that only the term has needs another that carries its extent.
+void Einsum(Pullback& p) {
+  const auto* found = p.Find("equation");
+  std::string equation = found == nullptr ? "" : found->s();
+  equation.erase(std::remove(equation.begin(), equation.end(), ' '), equation.end());
+  const size_t arrow = equation.find("->");
+  if (arrow == std::string::npos) FailForm(p, "without '->'");
+  if (equation.find('.') != std::string::npos) FailForm(p, "with '...'");
+  std::vector<std::string> terms;
+  for (size_t begin = 0; begin <= arrow;) {
+    const size_t end = std::min(equation.find(',', begin), arrow);
+    terms.push_back(equation.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  for (size_t i = 0; i < p.inputs() && i < terms.size(); ++i) {
+    if (!p.Wants(i)) continue;
+    const std::string& term = terms[i];
+    for (char letter : term) {
+      if (std::count(term.begin(), term.end(), letter) > 1) FailForm(p, "along a diagonal");
+    }
+    std::string turned = equation.substr(arrow + 2) + "," + term;
+    std::vector<std::string> inputs = {p.gradient(), p.ExpandTo(p.Number(1, p.Input(i)), p.Input(i))};
+    for (size_t k = 0; k < p.inputs() && k < terms.size(); ++k) {
+      if (k == i) continue;
+      turned += "," + terms[k];
+      inputs.push_back(p.Input(k));
+    }
+    const std::string all = p.Emit("Einsum", inputs, {MakeAttribute("equation", StrCat(turned, "->", term))});
+    p.Give(i, p.SumTo(all, p.Input(i)));
+  }
+}
+
+void CumSum(Pullback& p) {
+  p.Give(0, p.Emit("CumSum", {p.gradient(), p.Input(1)},
+                   {MakeAttribute("exclusive", p.Int("exclusive", 0)),
+                    MakeAttribute("reverse", p.Int("reverse", 0) == 0 ? int64_t{1} : int64_t{0})}));
+}
+
 void Where(Pullback& p) {
   const std::string zero = p.Number(0, p.gradient());
   if (p.Wants(1)) p.Give(1, p.SumTo(p.Emit("Where", {p.Input(0), p.gradient(), zero}), p.Input(1)));
@@ -220,30 +277,46 @@ void Gemm(Pullback& p) {
   }
 }
 
-/// The gradient in the shape that the reduction has with keepdims=1, repeated to the input's.
-std::string Unreduce(Pullback& p) {
-  std::vector<std::string> inputs = {p.Input(0)};
+/// A sum over the axes of the reduction, with keepdims=1.
+std::string SumKept(Pullback& p, const std::string& value) {
+  std::vector<std::string> inputs = {value};
   if (p.HasInput(1)) {
     inputs.push_back(p.Input(1));
   } else if (const auto* axes = p.Find("axes")) {
     inputs.push_back(p.Integers({axes->ints().begin(), axes->ints().end()}));
   }
-  const std::string kept = p.Emit(
+  return p.Emit(
       "ReduceSum", inputs,
       {MakeAttribute("keepdims", int64_t{1}), MakeAttribute("noop_with_empty_axes", p.Int("noop_with_empty_axes", 0))});
-  return p.ExpandTo(p.ReshapeTo(p.gradient(), kept), p.Input(0));
 }
 
-void ReduceSum(Pullback& p) { p.Give(0, Unreduce(p)); }
-
-/// Each output is the mean of as many inputs as there are of these for each of those.
-std::string OverCount(Pullback& p, const std::string& value) {
-  const auto count = [&](const std::string& of) { return p.Emit("CastLike", {p.Emit("Size", {of}), value}); };
-  return p.Emit("Mul", {value, p.Emit("Div", {count(p.Output(0)), count(p.Input(0))})});
+/// What is as long as the output, in the shape that the reduction has with keepdims=1, repeated to the input's.
+std::string Unreduce(Pullback& p, const std::string& value) {
+  const std::string kept = SumKept(p, p.Input(0));
+  return p.ExpandTo(p.ReshapeTo(value, kept), p.Input(0));
 }
 
-void ReduceMean(Pullback& p) { p.Give(0, OverCount(p, Unreduce(p))); }
-void GlobalAveragePool(Pullback& p) { p.Give(0, OverCount(p, p.ExpandTo(p.gradient(), p.Input(0)))); }
+void ReduceSum(Pullback& p) { p.Give(0, Unreduce(p, p.gradient())); }
+void ReduceL1(Pullback& p) { p.Give(0, Times(p, Unreduce(p, p.gradient()), p.Emit("Sign", {p.Input(0)}))); }
+void ReduceL2(Pullback& p) { p.Give(0, Times(p, Unreduce(p, Over(p, p.gradient(), p.Output(0))), p.Input(0))); }
+void ReduceLogSum(Pullback& p) { p.Give(0, Unreduce(p, Over(p, p.gradient(), p.Emit("Exp", {p.Output(0)})))); }
+void ReduceSumSquare(Pullback& p) {
+  const std::string twice = Times(p, p.gradient(), p.Number(2, p.gradient()));
+  p.Give(0, Times(p, Unreduce(p, twice), p.Input(0)));
+}
+void ReduceLogSumExp(Pullback& p) {
+  const std::string part = p.Emit("Exp", {Minus(p, p.Input(0), Unreduce(p, p.Output(0)))});
+  p.Give(0, Times(p, Unreduce(p, p.gradient()), part));
+}
+
+/// Of the largest or the smallest: those that are equal share it.
+void ReduceExtreme(Pullback& p) {
+  const std::string mask = IsThere(p, p.Input(0), Unreduce(p, p.Output(0)), p.gradient());
+  const std::string shared = Over(p, mask, SumKept(p, mask));
+  p.Give(0, Times(p, Unreduce(p, p.gradient()), shared));
+}
+
+void ReduceMean(Pullback& p) { p.Give(0, OverCount(p, Unreduce(p, p.gradient()))); }
 void Reshape(Pullback& p) { p.Give(0, p.ReshapeTo(p.gradient(), p.Input(0))); }
 void Expand(Pullback& p) { p.Give(0, p.SumTo(p.gradient(), p.Input(0))); }
 
@@ -294,120 +367,69 @@ void LogSoftmax(Pullback& p) {
   p.Give(0, p.Emit("Sub", {p.gradient(), spread}));
 }
 
-void Gather(Pullback& p) {
-  if (p.Int("axis", 0) != 0) FailForm(p, "along another axis than the first");
-  const std::string rows = p.Emit("Unsqueeze", {p.Input(1), p.Integers({-1})});
-  p.Give(0, p.Emit("ScatterND", {p.Zeros(p.Input(0)), rows, p.gradient()},
-                   {MakeAttribute("reduction", std::string("add"))}));
-}
-
-std::vector<int64_t> IntsOf(const Pullback& p, std::string_view name, size_t count, int64_t fallback) {
-  const auto* found = p.Find(name);
-  if (found == nullptr) return std::vector<int64_t>(count, fallback);
-  return {found->ints().begin(), found->ints().end()};
-}
-
-/// Cuts or fills the ends of the last `rank` axes so that they are as long as those of `like`.
-std::string FitTo(Pullback& p, const std::string& value, const std::string& like, size_t rank) {
-  const std::string more = p.Emit("Sub", {p.ShapeOf(like), p.ShapeOf(value)});
-  std::vector<int64_t> axes;
-  for (size_t i = 0; i < rank; ++i) axes.push_back(static_cast<int64_t>(i) - static_cast<int64_t>(rank));
-  const std::string ends = p.Emit("Slice", {more, p.Integers({axes[0]}), p.Integers({int64_t{1} << 31})});
-  const std::string begins = p.Integers(std::vector<int64_t>(rank, 0));
-  const std::string pads = p.Emit("Concat", {begins, ends}, {MakeAttribute("axis", int64_t{0})});
-  return p.Emit("Pad", {value, pads, "", p.Integers(axes)});
-}
-
-void Conv(Pullback& p) {
-  const auto* kernel = p.Find("kernel_shape");
-  const auto* auto_pad = p.Find("auto_pad");
-  if (kernel == nullptr) FailForm(p, "without the attribute 'kernel_shape'");
-  if (p.Int("group", 1) != 1) FailForm(p, "in groups");
-  if (auto_pad != nullptr && auto_pad->s() != "NOTSET") FailForm(p, "with 'auto_pad'");
-  const auto rank = static_cast<size_t>(kernel->ints_size());
-  const std::vector<int64_t> steps = IntsOf(p, "strides", rank, 1);
-  const std::vector<int64_t> dilations = IntsOf(p, "dilations", rank, 1);
-  const std::vector<int64_t> pads = IntsOf(p, "pads", 2 * rank, 0);
-  if (p.Wants(0)) {
-    // What lies in the padding behind is cut off with whatever else is behind the input's end.
-    std::vector<int64_t> begins = pads;
-    std::fill(begins.begin() + static_cast<std::ptrdiff_t>(std::min(rank, begins.size())), begins.end(), 0);
-    const std::string spread =
-        p.Emit("ConvTranspose", {p.gradient(), p.Input(1)},
-               {MakeAttribute("strides", steps), MakeAttribute("dilations", dilations), MakeAttribute("pads", begins)});
-    p.Give(0, FitTo(p, spread, p.Input(0), rank));
-  }
-  if (p.Wants(1)) {
-    // A convolution over the batch: steps and dilations change places, as do batch and channels.
-    std::vector<int64_t> turn = {1, 0};
-    for (size_t i = 0; i < rank; ++i) turn.push_back(static_cast<int64_t>(i) + 2);
-    const auto turned = [&](const std::string& value) {
-      return p.Emit("Transpose", {value}, {MakeAttribute("perm", turn)});
-    };
-    const std::string sums =
-        p.Emit("Conv", {turned(p.Input(0)), turned(p.gradient())},
-               {MakeAttribute("strides", dilations), MakeAttribute("dilations", steps), MakeAttribute("pads", pads)});
-    p.Give(1, FitTo(p, turned(sums), p.Input(1), rank));
-  }
-  if (p.Wants(2)) p.Give(2, p.Emit("Einsum", {p.gradient()}, {MakeAttribute("equation", std::string("nm...->m"))}));
+const std::vector<GradientRow>& ArithmeticGradients() {
+  static const std::vector<GradientRow> rows = {
+      {"Add", &Add},
+      {"Cast", &Cast},
+      {"CastLike", &Cast},
+      {"Concat", &Concat},
+      {"CumSum", &CumSum},
+      {"Div", &Div},
+      {"Einsum", &Einsum},
+      {"Expand", &Expand},
+      {"Flatten", &Reshape},
+      {"Gemm", &Gemm},
+      {"Identity", &Identity},
+      {"LogSoftmax", &LogSoftmax},
+      {"MatMul", &MatMul},
+      {"Max", &Extreme},
+      {"Mean", &Mean},
+      {"Min", &Extreme},
+      {"Mul", &Mul},
+      {"Neg", &Neg},
+      {"Pow", &Pow},
+      {"ReduceL1", &ReduceL1},
+      {"ReduceL2", &ReduceL2},
+      {"ReduceLogSum", &ReduceLogSum},
+      {"ReduceLogSumExp", &ReduceLogSumExp},
+      {"ReduceMax", &ReduceExtreme},
+      {"ReduceMean", &ReduceMean},
+      {"ReduceMin", &ReduceExtreme},
+      {"ReduceSum", &ReduceSum},
+      {"ReduceSumSquare", &ReduceSumSquare},
+      {"Reshape", &Reshape},
+      {"Softmax", &Softmax},
+      {"Squeeze", &Reshape},
+      {"Sub", &Sub},
+      {"Sum", &Sum},
+      {"Transpose", &Transpose},
+      {"Unsqueeze", &Reshape},
+      {"Where", &Where},
+  };
+  return rows;
 }
 
 }  // namespace
 
 GradientRule FindGradientRule(const std::string& op_type) {
-  static const std::map<std::string, GradientRule> rules = {
-      {"Abs", &Unary<DAbs>},
-      {"Add", &Add},
-      {"Cast", &Cast},
-      {"CastLike", &Cast},
-      {"Clip", &Clip},
-      {"Concat", &Concat},
-      {"Conv", &Conv},
-      {"Cos", &Unary<DCos>},
-      {"Div", &Div},
-      {"Erf", &Unary<DErf>},
-      {"Exp", &Unary<DExp>},
-      {"Expand", &Expand},
-      {"Flatten", &Reshape},
-      {"Gather", &Gather},
-      {"Gemm", &Gemm},
-      {"GlobalAveragePool", &GlobalAveragePool},
-      {"Identity", &Identity},
-      {"LeakyRelu", &LeakyRelu},
-      {"Log", &Unary<DLog>},
-      {"LogSoftmax", &LogSoftmax},
-      {"MatMul", &MatMul},
-      {"Mul", &Mul},
-      {"Neg", &Neg},
-      {"Pow", &Pow},
-      {"Reciprocal", &Unary<DReciprocal>},
-      {"ReduceMean", &ReduceMean},
-      {"ReduceSum", &ReduceSum},
-      {"Relu", &Relu},
-      {"Reshape", &Reshape},
-      {"Sigmoid", &Unary<DSigmoid>},
-      {"Sin", &Unary<DSin>},
-      {"Softmax", &Softmax},
-      {"Softplus", &Unary<DSoftplus>},
-      {"Sqrt", &Unary<DSqrt>},
-      {"Squeeze", &Reshape},
-      {"Sub", &Sub},
-      {"Sum", &Sum},
-      {"Tanh", &Unary<DTanh>},
-      {"Transpose", &Transpose},
-      {"Unsqueeze", &Reshape},
-      {"Where", &Where},
-  };
+  static const std::map<std::string, GradientRule> rules = [] {
+    std::map<std::string, GradientRule> all;
+    for (const auto* family :
+         {&ArithmeticGradients(), &FunctionGradients(), &SelectionGradients(), &LayerGradients()}) {
+      for (const GradientRow& row : *family) all.emplace(row.op_type, row.rule);
+    }
+    return all;
+  }();
   const auto found = rules.find(op_type);
   return found == rules.end() ? nullptr : found->second;
 }
 
 bool IsPiecewiseConstant(const std::string& op_type) {
   constexpr const char* kOperators[] = {
-      "And",         "ArgMax", "ArgMin",  "Ceil",   "Constant", "ConstantOfShape", "Equal",
-      "EyeLike",     "Floor",  "Greater", "IsInf",  "IsNaN",    "GreaterOrEqual",  "Less",
-      "LessOrEqual", "Not",    "NonZero", "OneHot", "Or",       "Range",           "Round",
-      "Shape",       "Sign",   "Size",    "Xor",
+      "And",     "ArgMax",  "ArgMin",         "Ceil",    "Constant", "ConstantOfShape", "Equal", "EyeLike",
+      "Floor",   "Greater", "GreaterOrEqual", "Hardmax", "IsInf",    "IsNaN",           "Less",  "LessOrEqual",
+      "NonZero", "Not",     "OneHot",         "Or",      "Range",    "Round",           "Shape", "Sign",
+      "Size",    "Xor",
   };
   return std::any_of(std::begin(kOperators), std::end(kOperators), [&](const char* op) { return op == op_type; });
 }

@@ -34,9 +34,13 @@ class Pullback {
   /// Whether a gradient of input `i` is asked for.
   bool Wants(size_t i) const { return HasInput(i) && wanted_[i]; }
   void Want(std::vector<bool> wanted) { wanted_ = std::move(wanted); }
-  /// The gradient of output 0.
-  const std::string& gradient() const { return gradient_; }
-  void SetGradient(std::string name) { gradient_ = std::move(name); }
+  /// The gradient of an output; fails where that has none, which means that another output has.
+  const std::string& gradient(size_t output = 0);
+  bool HasGradient(size_t output) const { return output < gradients_.size() && !gradients_[output].empty(); }
+  /// The gradients of all outputs, empty where there is none.
+  void SetGradients(std::vector<std::string> names);
+  /// Fails where an output has a gradient that the rule has not asked for.
+  void RequireAllRead() const;
   /// Says what the gradient of input `i` is.
   void Give(size_t i, std::string name) { given_[i] = std::move(name); }
   const std::string& given(size_t i) const { return given_[i]; }
@@ -46,6 +50,8 @@ class Pullback {
   /// The same with several outputs.
   std::vector<std::string> EmitMany(const char* op, std::vector<std::string> inputs, size_t outputs,
                                     Attributes attributes);
+  /// Adds the forward node once more, on other inputs.
+  std::vector<std::string> Repeat(std::vector<std::string> inputs);
   std::string Integers(const std::vector<int64_t>& values);
   /// A number of the type of `like`.
   std::string Number(float value, const std::string& like);
@@ -66,11 +72,37 @@ class Pullback {
   int& counter_;
   std::vector<PlacedNode>& nodes_;
   std::vector<bool> wanted_;
-  std::string gradient_;
+  std::vector<std::string> gradients_;
+  std::vector<bool> read_;
   std::vector<std::string> given_;
 };
 
 using GradientRule = void (*)(Pullback& p);
+
+struct GradientRow {
+  const char* op_type;
+  GradientRule rule;
+};
+
+/// The rules by family, one file each.
+const std::vector<GradientRow>& FunctionGradients();   // of one variable
+const std::vector<GradientRow>& SelectionGradients();  // what takes elements and moves them
+const std::vector<GradientRow>& LayerGradients();      // convolutions, pools, normalisations, losses
+
+/// Fails: this use of the forward node's operator has no derivative.
+[[noreturn]] void FailForm(const Pullback& p, std::string_view what);
+
+/// The attribute, or `count` times `fallback`.
+std::vector<int64_t> IntsOf(const Pullback& p, std::string_view name, size_t count, int64_t fallback);
+
+/// `value`, of which each output is the mean of as many inputs as there are of these for each of those, in parts.
+std::string OverCount(Pullback& p, const std::string& value);
+
+/// What rules write again and again.
+inline std::string Plus(Pullback& p, const std::string& a, const std::string& b) { return p.Emit("Add", {a, b}); }
+inline std::string Minus(Pullback& p, const std::string& a, const std::string& b) { return p.Emit("Sub", {a, b}); }
+inline std::string Times(Pullback& p, const std::string& a, const std::string& b) { return p.Emit("Mul", {a, b}); }
+inline std::string Over(Pullback& p, const std::string& a, const std::string& b) { return p.Emit("Div", {a, b}); }
 
 /// The rule of an operator of ai.onnx; null where there is none.
 GradientRule FindGradientRule(const std::string& op_type);

@@ -39,11 +39,44 @@ bool HasLongList(const onnx::GraphProto& graph) {
   return any(graph.input()) || any(graph.value_info()) || any(graph.output());
 }
 
+/// Some exporters write -1 for an extent that they do not know, which upstream takes for a number.
+bool IsOpenExtent(const onnx::TensorShapeProto::Dimension& dim) { return dim.has_dim_value() && dim.dim_value() == -1; }
+
+bool HasOpenExtents(const onnx::GraphProto& graph) {
+  const auto any = [](const auto& infos) {
+    return std::any_of(infos.begin(), infos.end(), [](const auto& info) {
+      const auto& dims = info.type().tensor_type().shape().dim();
+      return std::any_of(dims.begin(), dims.end(), IsOpenExtent);
+    });
+  };
+  return any(graph.input()) || any(graph.value_info()) || any(graph.output());
+}
+
+/// Leaves them out, as the standard has it.
+void LeaveOutOpenExtents(onnx::GraphProto& graph) {
+  for (auto* infos : {graph.mutable_input(), graph.mutable_value_info(), graph.mutable_output()}) {
+    for (auto& info : *infos) {
+      if (!info.type().has_tensor_type() || !info.type().tensor_type().has_shape()) continue;
+      for (auto& dim : *info.mutable_type()->mutable_tensor_type()->mutable_shape()->mutable_dim()) {
+        if (IsOpenExtent(dim)) dim.clear_dim_value();
+      }
+    }
+  }
+}
+
+std::shared_ptr<const onnx::ModelProto> WithoutOpenExtents(const std::shared_ptr<const onnx::ModelProto>& model) {
+  if (!HasOpenExtents(model->graph())) return model;
+  auto out = std::make_shared<onnx::ModelProto>(*model);
+  LeaveOutOpenExtents(*out->mutable_graph());
+  return out;
+}
+
 }  // namespace
 
 std::shared_ptr<const onnx::ModelProto> InferModelShapes(const onnx::ModelProto& model, const ExternalData& external,
                                                          bool strict, bool data_propagation) {
   auto inferred = std::make_shared<onnx::ModelProto>(model);
+  LeaveOutOpenExtents(*inferred->mutable_graph());
   EmbedSmallTensors(*inferred, external);
   const auto infer = [&](onnx::ModelProto& proto, bool follow) {
     CallUpstream(ErrorCode::kInvalidModel, "ONNX's shape inference", [&] {
@@ -61,11 +94,12 @@ std::shared_ptr<const onnx::ModelProto> InferModelShapes(const onnx::ModelProto&
   return inferred;
 }
 
-std::shared_ptr<const onnx::ModelProto> ConvertModelVersion(const std::shared_ptr<const onnx::ModelProto>& model,
+std::shared_ptr<const onnx::ModelProto> ConvertModelVersion(const std::shared_ptr<const onnx::ModelProto>& given,
                                                             const ExternalData& external, int64_t target_opset) {
   const int newest = onnx::OpSchemaRegistry::DomainToVersionRange::Instance().Map().at("").second;
   Require(target_opset >= 1 && target_opset <= newest, ErrorCode::kInvalidArgument, "cannot convert to version ",
           target_opset, " of the operator set 'ai.onnx': there are versions 1 to ", newest);
+  const std::shared_ptr<const onnx::ModelProto> model = WithoutOpenExtents(given);
   // The converter trusts its input.
   CheckModel(model, external, false);
   auto converted = std::make_shared<onnx::ModelProto>();

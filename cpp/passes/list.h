@@ -21,5 +21,6 @@ bool SinkTransposes(ir::Graph& graph, const PassContext& context);
 bool UseChannelShuffle(ir::Graph& graph, const PassContext& context);
 bool UseChannelsLast(ir::Graph& graph, const PassContext& context);
 bool UseIntegerKernels(ir::Graph& graph, const PassContext& context);
+bool UseMatmulForEinsum(ir::Graph& graph, const PassContext& context);
 
 }  // namespace onnxforge::passes

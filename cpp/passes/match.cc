@@ -22,15 +22,16 @@ bool IsFloat32(const ir::Graph& graph, ir::ValueId value) {
 
 bool IsByte(DType dtype) { return dtype == DType::kInt8 || dtype == DType::kUInt8; }
 
+bool IsSame(const Dim& a, const Dim& b) {
+  return a.value ? b.value && *a.value == *b.value : !b.value && !a.symbol.empty() && a.symbol == b.symbol;
+}
+
 bool HaveSameShape(const ir::Graph& graph, ir::ValueId a, ir::ValueId b) {
   const Type& p = graph.value(a).type;
   const Type& q = graph.value(b).type;
   if (!p.shape || !q.shape || p.shape->size() != q.shape->size()) return false;
   for (size_t i = 0; i < p.shape->size(); ++i) {
-    const Dim& u = (*p.shape)[i];
-    const Dim& v = (*q.shape)[i];
-    const bool same = u.value ? v.value && *u.value == *v.value : !v.value && !u.symbol.empty() && u.symbol == v.symbol;
-    if (!same) return false;
+    if (!IsSame((*p.shape)[i], (*q.shape)[i])) return false;
   }
   return true;
 }

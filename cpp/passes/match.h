@@ -21,6 +21,9 @@ bool IsFloat32(const ir::Graph& graph, ir::ValueId value);
 /// Whether elements are bytes, signed or not: what quantised tensors hold.
 bool IsByte(DType dtype);
 
+/// Whether two extents are known to be the same, be it by the same symbol.
+bool IsSame(const Dim& a, const Dim& b);
+
 /// Whether two values are known to have the same shape, be it by the same symbols.
 bool HaveSameShape(const ir::Graph& graph, ir::ValueId a, ir::ValueId b);
 

@@ -48,6 +48,7 @@ const std::vector<Pass>& AllPasses() {
       {"fuse_batch_norm_into_conv", FuseBatchNormIntoConv},
       {"fuse_quantize_pair", FuseQuantizePair},
       {"simplify_pow", SimplifyPow},
+      {"use_matmul_for_einsum", UseMatmulForEinsum},
       {"fuse_gated_activation", FuseGatedActivation},
       {"fuse_layer_norm", FuseLayerNorm},
       {"use_channels_last", UseChannelsLast},

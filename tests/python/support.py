@@ -23,14 +23,19 @@ def session(graph: str, *, opset: int = 21, **options: Any) -> onnxforge.Session
     return onnxforge.Session(parse(graph, opset), **options)
 
 
-def run_peer(model: onnx.ModelProto | bytes | str, feeds: dict[str, Any]) -> list[Any]:
-    """Run a model in onnxruntime, on one thread."""
+def peer_session(model: onnx.ModelProto | bytes | str) -> onnxruntime.InferenceSession:
+    """Make a session of onnxruntime's, on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     if isinstance(model, onnx.ModelProto):
         model = model.SerializeToString()
-    return onnxruntime.InferenceSession(model, options).run(None, feeds)
+    return onnxruntime.InferenceSession(model, options)
+
+
+def run_peer(model: onnx.ModelProto | bytes | str, feeds: dict[str, Any]) -> list[Any]:
+    """Run a model in onnxruntime, on one thread."""
+    return peer_session(model).run(None, feeds)
 
 
 def relative_difference(actual: np.ndarray, expected: np.ndarray) -> float:

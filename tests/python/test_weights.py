@@ -105,6 +105,52 @@ def test_making_a_session_never_holds_all_weights_twice(tmp_path):
     assert float(done.stdout) < 1.4 * 64
 
 
+BEYOND = (1 << 20) + (1 << 18)  # rows of a KiB: three tables are 3.75 GiB
+
+
+def three_tables(folder):
+    """A model whose data, a file with holes, no protobuf message could hold."""
+    sums = " ".join(f"g{i} = Gather(w{i}, i)" for i in range(3)) + " y = Sum(g0, g1, g2)"
+    model = parse(f"agraph (int64[K] i) => (float[K, 256] y) {{ {sums} }}")
+    for i in range(3):
+        tensor = model.graph.initializer.add(name=f"w{i}", data_type=1, dims=[BEYOND, 256])
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        place = {"location": "model.data", "offset": i * BEYOND * 1024, "length": BEYOND * 1024}
+        for key, value in place.items():
+            tensor.external_data.add(key=key, value=str(value))
+    with (folder / "model.data").open("wb") as data:
+        data.truncate(3 * BEYOND * 1024)
+        data.seek(-1024, 2)
+        data.write(np.arange(256, dtype=np.float32).tobytes())
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+BEYOND_PEAK = (
+    PEAK
+    + """
+import numpy as np
+rows = session.run({"i": np.array([7, int(sys.argv[2]) - 1])})["y"]
+assert rows[:, 200].tolist() == [0, 200], rows
+print(peak() - base)
+"""
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and needs a file with holes")
+def test_four_gigabytes_of_external_data_take_no_memory_of_their_own(tmp_path):
+    path = three_tables(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", BEYOND_PEAK, str(path), str(BEYOND)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    made, run = map(float, done.stdout.split())
+    assert made <= run < 64
+
+
 def test_the_file_may_change_once_there_is_a_session(tmp_path):
     path = tmp_path / "model.onnx"
     graph = "agraph (int64[2] i) => (float[2, 256] y) { y = Gather(w, i) }"

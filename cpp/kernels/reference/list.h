@@ -22,6 +22,7 @@ namespace onnxforge::reference {
   FAMILY(Expand)                             \
   FAMILY(Gather)                             \
   FAMILY(ImageDecoder)                       \
+  FAMILY(Inverse)                            \
   FAMILY(Matmul)                             \
   FAMILY(MatmulNbits)                        \
   FAMILY(MaxRoiPool)                         \

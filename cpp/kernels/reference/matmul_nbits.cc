@@ -1,5 +1,6 @@
 // com.microsoft: MatMulNBits, a product with weights of 2, 4 or 8 bits in blocks that have a scale each.
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -40,32 +41,54 @@ PackedWeights ReadPacked(const NodeSpec& node) {
   return p;
 }
 
-/// to[rows, columns] = (weights - zero points) · scales. `zeros` null: half the range.
+/// to[rows, columns] = (weights - zero points) · scales. `zeros` null: half the range. `groups`: whose scale and zero
+/// point a row has; null: its block's.
 void Dequantize(const PackedWeights& p, const Tensor& weights, const float* scales, const Tensor* zeros,
-                const float* real_zeros, float* to) {
+                const float* real_zeros, const int32_t* groups, float* to) {
   const int64_t per_row = (p.blocks() * p.bits + 7) / 8;
   for (int64_t n = 0; n < p.columns; ++n) {
     for (int64_t k = 0; k < p.rows; ++k) {
       const int64_t block = k / p.block;
       const uint8_t* packed = weights.data<uint8_t>() + (n * p.blocks() + block) * p.block_bytes();
+      const int64_t group = groups == nullptr ? block : groups[k];
       auto zero = static_cast<float>(1 << (p.bits - 1));
       if (real_zeros != nullptr) {
-        zero = real_zeros[n * p.blocks() + block];
+        zero = real_zeros[n * p.blocks() + group];
       } else if (zeros != nullptr) {
-        zero = static_cast<float>(p.Unpack(zeros->data<uint8_t>() + n * per_row, block));
+        zero = static_cast<float>(p.Unpack(zeros->data<uint8_t>() + n * per_row, group));
       }
       to[k * p.columns + n] =
-          (static_cast<float>(p.Unpack(packed, k % p.block)) - zero) * scales[n * p.blocks() + block];
+          (static_cast<float>(p.Unpack(packed, k % p.block)) - zero) * scales[n * p.blocks() + group];
     }
   }
 }
 
-void RequirePacked(const PackedWeights& p, const Tensor& weights, const Tensor& scales, const Tensor* zeros) {
+/// The inputs that the weights are unpacked from.
+struct PackedInputs {
+  const Tensor& weights;
+  const Tensor& scales;
+  const Tensor* zeros;
+  const Tensor* groups;
+};
+
+void RequireGroups(const PackedWeights& p, const Tensor& groups) {
+  Require(groups.dtype() == DType::kInt32 && groups.elements() >= p.rows, ErrorCode::kInvalidArgument, "g_idx is ",
+          groups.dtype(), groups.shape(), " for K=", p.rows);
+  const auto* first = groups.data<int32_t>();
+  for (int64_t k = 0; k < p.rows; ++k) {
+    Require(first[k] >= 0 && first[k] < p.blocks(), ErrorCode::kInvalidArgument, "g_idx says ", first[k], " for row ",
+            k, ", and there are ", p.blocks(), " groups");
+  }
+}
+
+void RequirePacked(const PackedWeights& p, const PackedInputs& inputs) {
+  const auto& [weights, scales, zeros, groups] = inputs;
   Require(weights.dtype() == DType::kUInt8 && weights.elements() == p.columns * p.blocks() * p.block_bytes(),
           ErrorCode::kInvalidArgument, "B is ", weights.dtype(), weights.shape(), " for K=", p.rows, ", N=", p.columns,
           " and block_size=", p.block);
   Require(scales.elements() == p.columns * p.blocks(), ErrorCode::kInvalidArgument, "scales has shape ", scales.shape(),
           " for ", p.columns * p.blocks(), " blocks");
+  if (groups != nullptr) RequireGroups(p, *groups);
   if (zeros == nullptr) return;
   const int64_t packed = p.columns * ((p.blocks() * p.bits + 7) / 8);
   Require(zeros->elements() == (zeros->dtype() == DType::kUInt8 ? packed : p.columns * p.blocks()),
@@ -79,26 +102,34 @@ std::vector<float> FloatsOf(const Tensor& t) {
   return out;
 }
 
-std::vector<float> Unpacked(const PackedWeights& p, const Tensor& weights, const Tensor& scales, const Tensor* zeros) {
-  RequirePacked(p, weights, scales, zeros);
+std::vector<float> Unpacked(const PackedWeights& p, const PackedInputs& inputs) {
+  RequirePacked(p, inputs);
+  const Tensor* zeros = inputs.zeros;
   const bool real = zeros != nullptr && zeros->dtype() != DType::kUInt8;
   const std::vector<float> real_zeros = real ? FloatsOf(*zeros) : std::vector<float>();
   std::vector<float> out(static_cast<size_t>(p.rows * p.columns));
-  Dequantize(p, weights, FloatsOf(scales).data(), zeros, real ? real_zeros.data() : nullptr, out.data());
+  Dequantize(p, inputs.weights, FloatsOf(inputs.scales).data(), zeros, real ? real_zeros.data() : nullptr,
+             inputs.groups == nullptr ? nullptr : inputs.groups->data<int32_t>(), out.data());
   return out;
+}
+
+/// Whether input `i` is there: as a constant, or by its type.
+bool IsGiven(const NodeSpec& node, size_t i) {
+  return node.input_count > i && (node.IsConstant(i) || node.InputDType(i) != DType::kUndefined);
 }
 
 std::unique_ptr<Kernel> MakeMatMulNBits(const NodeSpec& node) {
   const PackedWeights p = ReadPacked(node);
   // Weights that are constants are unpacked once.
-  const bool has_zeros = node.input_count > 3 && (node.IsConstant(3) || node.InputDType(3) != DType::kUndefined);
+  const std::array<bool, 2> given = {IsGiven(node, 3), IsGiven(node, 4)};
   std::shared_ptr<const std::vector<float>> constant;
-  if (node.IsConstant(1) && node.IsConstant(2) && (!has_zeros || node.IsConstant(3))) {
+  if (node.IsConstant(1) && node.IsConstant(2) && (!given[0] || node.IsConstant(3)) &&
+      (!given[1] || node.IsConstant(4))) {
+    const auto& inputs = node.constant_inputs;
     constant = std::make_shared<const std::vector<float>>(
-        Unpacked(p, node.constant_inputs[1], node.constant_inputs[2], has_zeros ? &node.constant_inputs[3] : nullptr));
+        Unpacked(p, {inputs[1], inputs[2], given[0] ? &inputs[3] : nullptr, given[1] ? &inputs[4] : nullptr}));
   }
-  return MakeKernel([p, constant, has_zeros](KernelContext& context) {
-    Require(!context.HasInput(4), ErrorCode::kUnsupported, "g_idx of MatMulNBits is not supported");
+  return MakeKernel([p, constant, given](KernelContext& context) {
     const Tensor& a = context.Input(0);
     Require(a.rank() >= 1 && a.dim(a.rank() - 1) == p.rows, ErrorCode::kInvalidArgument, "A has shape ", a.shape(),
             " for K=", p.rows);
@@ -106,8 +137,9 @@ std::unique_ptr<Kernel> MakeMatMulNBits(const NodeSpec& node) {
     Require(bias == nullptr || bias->elements() == p.columns, ErrorCode::kInvalidArgument, "the bias has shape ",
             bias == nullptr ? Shape{} : bias->shape(), " for N=", p.columns);
     std::vector<float> now;
-    const bool unpacked = constant != nullptr && context.HasInput(3) == has_zeros;
-    if (!unpacked) now = Unpacked(p, context.Input(1), context.Input(2), context.OptionalInput(3));
+    const bool unpacked = constant != nullptr && context.HasInput(3) == given[0] && context.HasInput(4) == given[1];
+    if (!unpacked)
+      now = Unpacked(p, {context.Input(1), context.Input(2), context.OptionalInput(3), context.OptionalInput(4)});
     const float* weights = unpacked ? constant->data() : now.data();
     const int64_t rows = a.shape().elements(0, a.rank() - 1);
     Shape shape = a.shape();

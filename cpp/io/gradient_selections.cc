@@ -1,0 +1,138 @@
+// The derivatives of what takes elements of a tensor, and of what puts elements into one.
+#include <string>
+#include <vector>
+
+#include "onnxforge/base/error.h"
+
+#include "gradient_rules.h"
+
+namespace onnxforge::io {
+namespace {
+
+using onnx::MakeAttribute;
+
+/// 1, 2, 3, … in the shape of `like`. Done to these, what an operator does to elements says where each came from; what
+/// it fills in is 0.
+std::string Positions(Pullback& p, const std::string& like) {
+  const std::string one = p.Emit("Constant", {}, {MakeAttribute("value", onnx::ToTensor(int64_t{1}))});
+  const std::string end = p.Emit("Add", {p.Emit("Size", {like}), one});
+  return p.ReshapeTo(p.Emit("Range", {one, end, one}), like);
+}
+
+/// What an output's gradient is for input 0, from which the output's elements were taken.
+std::string ScatterBack(Pullback& p, const std::string& positions, const std::string& gradient) {
+  const std::string flat = p.Integers({-1});
+  const std::string count = p.Emit("Add", {p.Emit("Size", {p.Input(0)}), p.Integers({1})});
+  const std::string slots = p.Emit("CastLike", {p.Emit("ConstantOfShape", {count}), gradient});
+  const std::string sums =
+      p.Emit("ScatterElements", {slots, p.Emit("Reshape", {positions, flat}), p.Emit("Reshape", {gradient, flat})},
+             {MakeAttribute("reduction", std::string("add"))});
+  return p.ReshapeTo(p.Emit("Slice", {sums, p.Integers({1}), count}), p.Input(0));
+}
+
+/// Each output's elements are those of input 0, or zeros.
+void Selection(Pullback& p) {
+  std::vector<std::string> inputs(p.node().input().begin(), p.node().input().end());
+  inputs[0] = Positions(p, p.Input(0));
+  const std::vector<std::string> positions = p.Repeat(inputs);
+  std::string sum;
+  for (size_t i = 0; i < positions.size(); ++i) {
+    if (!p.HasGradient(i)) continue;
+    const std::string part = ScatterBack(p, positions[i], p.gradient(i));
+    sum = sum.empty() ? part : Plus(p, sum, part);
+  }
+  p.Give(0, sum);
+}
+
+void PullPad(Pullback& p) {
+  if (p.opset() < 11) FailForm(p, StrCat("of opset ", p.opset(), ", whose kernel takes real numbers alone"));
+  std::vector<std::string> inputs(p.node().input().begin(), p.node().input().end());
+  inputs[0] = Positions(p, p.Input(0));
+  if (inputs.size() > 2) inputs[2].clear();  // what is filled in
+  p.Give(0, ScatterBack(p, p.Repeat(inputs)[0], p.gradient()));
+}
+
+void PullResize(Pullback& p) {
+  const auto* mode = p.Find("mode");
+  if (mode != nullptr && mode->s() != "nearest") FailForm(p, "but to the nearest");
+  if (p.Wants(0)) Selection(p);
+}
+
+void PullTopK(Pullback& p) {
+  if (p.node().output_size() < 2 || p.Output(1).empty()) FailForm(p, "without its indices");
+  const std::string taken =
+      p.Emit("GatherElements", {Positions(p, p.Input(0)), p.Output(1)}, {MakeAttribute("axis", p.Int("axis", -1))});
+  p.Give(0, ScatterBack(p, taken, p.gradient()));
+}
+
+/// MaxPool's own second output counts through the whole tensor.
+void PullMaxPool(Pullback& p) {
+  Pullback::Attributes attributes;
+  for (const auto& attribute : p.node().attribute()) {
+    if (attribute.name() != "storage_order") attributes.push_back(attribute);
+  }
+  const std::string indices = p.EmitMany("MaxPool", {p.Input(0)}, 2, attributes)[1];
+  p.Give(0, ScatterBack(p, Plus(p, indices, p.Integers({1})), p.gradient()));
+}
+
+/// The first row of a table is the usual case: the gradient's rows are added up where they came from.
+void PullGather(Pullback& p) {
+  if (p.Int("axis", 0) != 0) return Selection(p);
+  const std::string rows = p.Emit("Unsqueeze", {p.Input(1), p.Integers({-1})});
+  p.Give(0, p.Emit("ScatterND", {p.Zeros(p.Input(0)), rows, p.gradient()},
+                   {MakeAttribute("reduction", std::string("add"))}));
+}
+
+/// `data` keeps the gradient where nothing was put, or everywhere where what was put was added.
+void PullScatter(Pullback& p, const char* scatter, const char* gather, const Pullback::Attributes& axis) {
+  const auto* found = p.Find("reduction");
+  const std::string reduction = found == nullptr ? "none" : found->s();
+  if (reduction != "none" && reduction != "add") FailForm(p, StrCat("with the reduction '", reduction, "'"));
+  if (p.Wants(0)) {
+    const std::string nothing = p.Zeros(p.Input(2));
+    p.Give(0, reduction == "add" ? p.gradient() : p.Emit(scatter, {p.gradient(), p.Input(1), nothing}, axis));
+  }
+  if (p.Wants(2)) p.Give(2, p.Emit(gather, {p.gradient(), p.Input(1)}, axis));
+}
+
+void PullScatterElements(Pullback& p) {
+  PullScatter(p, "ScatterElements", "GatherElements", {MakeAttribute("axis", p.Int("axis", 0))});
+}
+void PullScatterNd(Pullback& p) { PullScatter(p, "ScatterND", "GatherND", {}); }
+
+/// Outside of training it passes everything on.
+void PullDropout(Pullback& p) {
+  const bool trains = p.opset() < 7 ? p.Int("is_test", 0) == 0 : p.HasInput(2);
+  if (trains) FailForm(p, "that is told whether to train");
+  p.Give(0, p.gradient());
+}
+
+}  // namespace
+
+const std::vector<GradientRow>& SelectionGradients() {
+  static const std::vector<GradientRow> rows = {
+      {"CenterCropPad", &Selection},
+      {"Compress", &Selection},
+      {"DepthToSpace", &Selection},
+      {"Dropout", &PullDropout},
+      {"Gather", &PullGather},
+      {"GatherElements", &Selection},
+      {"GatherND", &Selection},
+      {"MaxPool", &PullMaxPool},
+      {"Pad", &PullPad},
+      {"Resize", &PullResize},
+      {"ReverseSequence", &Selection},
+      {"Scatter", &PullScatterElements},
+      {"ScatterElements", &PullScatterElements},
+      {"ScatterND", &PullScatterNd},
+      {"Slice", &Selection},
+      {"SpaceToDepth", &Selection},
+      {"Split", &Selection},
+      {"Tile", &Selection},
+      {"TopK", &PullTopK},
+      {"Trilu", &Selection},
+  };
+  return rows;
+}
+
+}  // namespace onnxforge::io
