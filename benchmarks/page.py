@@ -37,6 +37,9 @@ KINDS = {
 
 def speed_page(run: Run) -> Iterator[str]:
     """Yield the generated part of the page."""
+    if not run:
+        yield "No run is kept here yet."
+        return
     rows, machine = run["models"], run["machine"]
     models = len({row["model"] for row in rows})
     yield (
