@@ -238,10 +238,12 @@ def release_row(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def key_of(row: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...], str]:
+def key_of(row: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...], str, tuple[int, ...]]:
     """Order releases and Pythons as numbers."""
-    release, python = (tuple(map(int, row[name].split("."))) for name in ("onnx", "python"))
-    return release, python, row["linkage"]
+    release, python, protobuf = (
+        tuple(map(int, row[name].split("."))) for name in ("onnx", "python", "protobuf")
+    )
+    return release, python, row["linkage"], protobuf
 
 
 def models_page() -> str:
