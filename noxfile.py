@@ -105,9 +105,18 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """Run ONNX's backend test-suite on every tier and write docs/conformance.md; -- --check."""
+    """Run ONNX's backend test-suite on every tier and write docs/conformance.md; -- --check.
+
+    The suite is that of the onnx wheel in dist/ that `nox -s onnx` has built for this Python, else
+    that of the published one.
+    """
     prepare(session, "tests")
     install_wheel(session)
+    report = json.loads(Path("dist/build-report.json").read_text(encoding="utf-8"))
+    tag = report["wheel"]["file"].split("-")[2]
+    own = sorted(Path("dist").glob(f"onnx-{report['onnx']['version']}-{tag}-*.whl"))
+    if own:
+        session.install("--quiet", "--no-deps", "--force-reinstall", str(own[-1]))
     session.run("python", "-m", "tests.conformance", *session.posargs)
 
 
