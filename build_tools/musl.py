@@ -97,7 +97,8 @@ def configure_words(plan: MuslPlan, prefix: Path, site: Site) -> list[str]:
     return [
         f"--prefix={prefix}",
         f"--host={site.target.machine}-linux-musl",
-        f"--build={site.context.host.machine}-linux-gnu",
+        # Not the truth: 3.11 names its extensions after the C library of the building machine.
+        f"--build={site.context.host.machine}-builder-linux-musl",
         f"--with-build-python={plan.builder}",
         f"CC={compiler.cc}",
         # By this name, which Clang's stdarg.h does not have, configure tells musl from others.

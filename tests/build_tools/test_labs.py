@@ -152,7 +152,7 @@ class TestMusl:
         plan = MuslPlan(python="3.13", release="trixie", builder=Path("/here/python3.13"))
         told = configure_words(plan, tmp_path / "prefix", site)
         assert "--host=aarch64-linux-musl" in told
-        assert "--build=x86_64-linux-gnu" in told
+        assert "--build=x86_64-builder-linux-musl" in told
         assert "--with-build-python=/here/python3.13" in told
         # Without these the interpreter loads no extension, or has an empty environment.
         assert "LDFLAGS=-dynamic" in told
