@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.version import Version
+
 from build_tools.debian import Debian, NoDebianError
 from build_tools.errors import BuilderError
 from build_tools.interpreters import find_interpreters
@@ -137,10 +139,12 @@ def _musl(python: str, stand: Stand) -> Lab:
     release = _release(python, stand)
     plan = MuslPlan(python=python, release=release, builder=_builder(python, stand))
     program = provide_musl_python(plan, stand.site)
-    root = _unpacked(("musl",), machine, release, stand, alone=True)
+    # NumPy's libraries are relocated by DT_RELR, which musl knows since 1.2.4; bookworm's is 1.2.3.
+    newest = stand.releases[max(stand.releases, key=Version)]
+    root = _unpacked(("musl",), machine, newest, stand, alone=True)
     loader = root / "lib" / f"ld-musl-{machine}.so.1"
     command: _Words = (loader, program)
-    maker = f"Debian {release}'s sources on its musl"
+    maker = f"Debian {release}'s sources, on the musl of {newest}"
     if emulator is None:
         return Lab(label=_label(command, maker, stand, {}), command=command)
     command = (emulator, *command)

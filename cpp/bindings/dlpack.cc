@@ -199,7 +199,7 @@ py::object ToCapsule(const Tensor& tensor) {
     managed->deleter(managed);
   });
   if (capsule == nullptr) throw py::error_already_set();
-  exported.release();
+  static_cast<void>(exported.release());  // it is the capsule's now
   return py::reinterpret_steal<py::object>(capsule);
 }
 

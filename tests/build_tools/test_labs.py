@@ -126,7 +126,7 @@ class TestMusl:
     def test_on_this_processor_its_loader_starts_it(self, make, tmp_path):
         lab = find_lab("3.13", Way.MUSL, make("musllinux_1_2_x86_64"))
         assert words(lab, tmp_path) == [self.LOADER.format("x86_64"), "trixie-x86_64/python3.13"]
-        assert lab.label == "CPython 3.13.5 of Debian trixie's sources on its musl"
+        assert lab.label == "CPython 3.13.5 of Debian trixie's sources, on the musl of trixie"
 
     def test_on_another_processor_the_emulator_starts_the_loader(self, make, tmp_path):
         stand = make("musllinux_1_2_aarch64", programs=["qemu-aarch64"])
@@ -134,7 +134,7 @@ class TestMusl:
         assert words(lab, tmp_path) == [
             *("bin/qemu-aarch64", self.LOADER.format("aarch64"), "trixie-aarch64/python3.13")
         ]
-        assert lab.label.endswith("on its musl, under qemu-aarch64")
+        assert lab.label.endswith("on the musl of trixie, under qemu-aarch64")
 
     def test_debians_python_builds_it_though_this_machine_has_one(self, make):
         """Another one may not run the library; configure takes one program, so it is a script."""
