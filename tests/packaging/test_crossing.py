@@ -60,6 +60,11 @@ include(Pybind11)
 get_target_property(libraries Python::Module INTERFACE_LINK_LIBRARIES)
 message(STATUS "linked with: '${libraries}' end")
 """
+NOTHING_IS_LINKED = (
+    *("-DCMAKE_CXX_COMPILER_FORCED=ON", "-DCMAKE_CXX_COMPILER_ID_RUN=ON"),
+    *("-DCMAKE_CXX_COMPILER_ID=Clang", "-DCMAKE_CXX_COMPILER_VERSION=22.0"),
+    "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY",
+)
 PROGRAM = """
 import json, os, sys
 sys.path.insert(0, ".")
@@ -120,7 +125,8 @@ def test_what_the_builders_own_python_is_linked_with_stays_out(stand, tmp_path):
     found = project.configure(
         "-DCMAKE_SYSTEM_NAME=Windows",
         f"-DCMAKE_CXX_COMPILER={wrappers / 'c++'}",
-        "-DCMAKE_CXX_COMPILER_WORKS=ON",
+        f"-DCMAKE_AR={wrappers / 'ar'}",
+        *NOTHING_IS_LINKED,
         *(f"-D{name}={value}" for name, value in entries.items()),
     )
     assert "linked with: '' end" in said(ok(found))
