@@ -54,8 +54,6 @@ bool Contains(const std::filesystem::path& folder, const std::filesystem::path& 
 
 }  // namespace
 
-const std::string kOwnFile(1, '\0');
-
 bool IsExternal(const onnx::TensorProto& tensor) {
   return tensor.has_data_location() && tensor.data_location() == onnx::TensorProto::EXTERNAL;
 }

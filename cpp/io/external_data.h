@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "onnx_headers.h"
@@ -19,7 +20,7 @@ bool IsExternal(const onnx::TensorProto& tensor);
 std::optional<size_t> BytesInOwnFile(const onnx::TensorProto& tensor);
 
 /// The location of tensors whose bytes were left in the model's own file, see skim.h. No file has this name.
-extern const std::string kOwnFile;
+inline constexpr std::string_view kOwnFile{"\0", 1};
 
 /// The data of one external tensor.
 struct ExternalBytes {

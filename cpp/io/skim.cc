@@ -91,7 +91,7 @@ std::string PlaceFields(int64_t offset, uint32_t length) {
     added->set_key(key);
     added->set_value(value);
   };
-  entry("location", kOwnFile);
+  entry("location", std::string(kOwnFile));
   entry("offset", std::to_string(offset));
   entry("length", std::to_string(length));
   return place.SerializeAsString();
