@@ -84,6 +84,7 @@ def _build(plan: MuslPlan, prefix: Path, site: Site) -> None:
     archive = debian.sources(f"python{plan.python}", work / "archive")
     shutil.unpack_archive(archive, work / "tree")
     (tree,) = (path for path in (work / "tree").iterdir() if path.is_dir())
+    _keep_to_the_target(tree / "setup.py")
     _run(["./configure", "--quiet", *configure_words(plan, prefix, site)], tree, site)
     _run(["make", f"-j{site.jobs}", "altinstall"], tree, site)
     shutil.rmtree(work)
@@ -108,6 +109,14 @@ def configure_words(plan: MuslPlan, prefix: Path, site: Site) -> list[str]:
         *([f"READELF={readelf}"] if readelf else []),
         *_OPTIONS,
     ]
+
+
+def _keep_to_the_target(setup: Path) -> None:
+    """Keep 3.11's setup.py from the headers in /usr/include, which zig names when it is asked."""
+    if setup.is_file():
+        text = setup.read_text(encoding="utf-8")
+        asked = "self.add_cross_compiling_paths()"
+        setup.write_text(text.replace(asked, "pass"), encoding="utf-8")
 
 
 def _run(command: Sequence[str], tree: Path, site: Site) -> None:
