@@ -46,18 +46,14 @@ NANOBIND = Headers(name="nanobind", include="nanobind", license="BSD-3-Clause")
 
 def protobuf_components(site: Site, protobuf: ProtobufInstall) -> tuple[Component, ...]:
     """Return the protobuf that was linked, and the abseil that ours has inside from 22 on."""
-    own = site.pins.pin("protobuf", protobuf.version) if _is_own(site, protobuf) else None
-    if own is None:
-        return (_found_protobuf(protobuf),)
     use = Use.SHARED if protobuf.linkage is Linkage.SHARED else Use.COMPILED
     text = _protobuf_license(protobuf)
+    if not protobuf.root.is_relative_to(site.cache.root):
+        return (_found_protobuf(protobuf, text, use),)
+    own = site.pins.pin("protobuf", protobuf.version)
     parts = site.pins.parts(own)
     inside = (pinned_component(part, _abseil_license(site, protobuf), use) for part in parts)
     return (pinned_component(own, text, use), *inside)
-
-
-def _is_own(site: Site, protobuf: ProtobufInstall) -> bool:
-    return protobuf.root.is_relative_to(site.cache.root)
 
 
 def _protobuf_license(protobuf: ProtobufInstall) -> bytes:
@@ -74,9 +70,7 @@ def _abseil_license(site: Site, protobuf: ProtobufInstall) -> bytes:
     return notice + b"\n" + license_file([site.repository / "LICENSE"], "abseil-cpp")
 
 
-def _found_protobuf(protobuf: ProtobufInstall) -> Component:
-    use = Use.SHARED if protobuf.linkage is Linkage.SHARED else Use.COMPILED
-    text = _protobuf_license(protobuf)
+def _found_protobuf(protobuf: ProtobufInstall, text: bytes, use: Use) -> Component:
     return Component(
         name="protobuf",
         version=protobuf.version,
