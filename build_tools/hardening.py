@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import lief
 
-# An absolute path that ends like a source file: what __FILE__ leaves behind.
-_SOURCE_PATH = re.compile(
-    rb"(?<![\w./:+-])(?:/|[A-Za-z]:[\\/])(?:[\w.+ -]+[\\/])+"
-    rb"[\w.+-]+\.(?:cc|cpp|cxx|c|h|hpp|hh|inc)(?!\w)"
-)
+_SOURCE_SUFFIX = re.compile(rb"\.(?:cc|cpp|cxx|c|h|hpp|hh|inc)(?!\.?\w)")
+_ABSOLUTE_PATH = re.compile(rb"(?<![\w./:+-])(?:/|[A-Za-z]:[\\/])(?:[\w.+ -]+[\\/])+[\w.+-]+\Z")
+_LONGEST_PATH = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +35,25 @@ def read_hardening(path: Path) -> Hardening:
     """Read one binary; a file of a kind that is not known lacks nothing."""
     import lief  # noqa: PLC0415 - 0.2 s to import; only needed where a binary is read
 
-    found = {match.decode("utf-8", "replace") for match in _SOURCE_PATH.findall(path.read_bytes())}
-    paths = tuple(sorted(found))
+    paths = tuple(sorted(set(source_paths(path.read_bytes()))))
     binary = None if lief.is_macho(path) else lief.parse(path)
     if isinstance(binary, lief.ELF.Binary):
         return Hardening(lacks=_elf_lacks(binary), unique=_unique(binary), source_paths=paths)
     if isinstance(binary, lief.PE.Binary):
         return Hardening(lacks=_pe_lacks(binary), source_paths=paths)
     return Hardening(source_paths=paths)
+
+
+def source_paths(content: bytes) -> Iterator[str]:
+    """Yield every absolute path that ends like a source file's: what __FILE__ leaves behind.
+
+    Looked for from the end: a binary has few such suffixes, and very many slashes.
+    """
+    for suffix in _SOURCE_SUFFIX.finditer(content):
+        start = max(0, suffix.end() - _LONGEST_PATH)
+        path = _ABSOLUTE_PATH.search(content[start : suffix.end()])
+        if path:
+            yield path[0].decode("utf-8", "replace")
 
 
 def _elf_lacks(binary: lief.ELF.Binary) -> tuple[str, ...]:

@@ -4,14 +4,23 @@
 #   onnxforge_find_library_files.
 include_guard(GLOBAL)
 
-# onnxforge_is_import_library(<archive> <out>): does it stand for a DLL? Its symbol table, which comes first,
-# then has what no other library defines: __IMPORT_DESCRIPTOR_<dll>, with MinGW _head_<dll>.
+# onnxforge_is_import_library(<archive> <out>): does it stand for a DLL? Its symbol table then has what no other
+# library defines: __IMPORT_DESCRIPTOR_<dll>, with MinGW _head_<dll>. The table is the archive's first member and
+# alone is read: a search through all of a static protobuf takes a second.
 function(onnxforge_is_import_library archive out)
-  file(STRINGS "${archive}" marks LIMIT_COUNT 1 LIMIT_INPUT 16777216
+  set(${out} FALSE PARENT_SCOPE)
+  if(NOT WIN32) # no other system has them
+    return()
+  endif()
+  file(READ "${archive}" size OFFSET 56 LIMIT 10) # ar's header: the member's size, padded with blanks
+  string(STRIP "${size}" size)
+  if(NOT size MATCHES "^[0-9]+$") # no member
+    return()
+  endif()
+  math(EXPR table_end "68 + ${size}")
+  file(STRINGS "${archive}" marks LIMIT_COUNT 1 LIMIT_INPUT ${table_end}
        REGEX "__IMPORT_DESCRIPTOR_|_head_[A-Za-z0-9_]*_dll")
-  if(marks STREQUAL "")
-    set(${out} FALSE PARENT_SCOPE)
-  else()
+  if(NOT marks STREQUAL "")
     set(${out} TRUE PARENT_SCOPE)
   endif()
 endfunction()
