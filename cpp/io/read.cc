@@ -69,8 +69,12 @@ std::string DiagnoseFile(const std::filesystem::path& path) {
   return DiagnoseModelBytes(head);
 }
 
+/// Leaving tensors behind in a smaller file saves nothing that would be missed.
+constexpr uint64_t kWorthSkimming = uint64_t{1} << 20;
+
 /// A model without its large tensors; null where it has to be read as a whole.
 std::shared_ptr<const onnx::ModelProto> ParseSkimmed(const FileReader& file) {
+  if (file.Size() < kWorthSkimming) return nullptr;
   const std::optional<std::string> message = SkimModel(file);
   auto model = std::make_shared<onnx::ModelProto>();
   if (!message || !model->ParseFromString(*message)) return nullptr;
@@ -103,8 +107,9 @@ ReadResult ReadModel(const std::string& path) {
   const bool parsed = ParseFrom(blocks, *model);
   Require(!in.bad(), ErrorCode::kIo, "cannot read '", path, "': ", std::generic_category().message(errno));
   const bool empty = blocks.ByteCount() == 0;
-  Require(parsed && !empty, ErrorCode::kInvalidModel, "'", path,
-          "' is not an ONNX model: ", empty ? std::string("it is empty") : DiagnoseFile(file));
+  if (!parsed || empty) {
+    Fail(ErrorCode::kInvalidModel, "'", path, "' is not an ONNX model: ", empty ? "it is empty" : DiagnoseFile(file));
+  }
   return {RequireGraph(std::move(model)), nullptr};
 }
 
@@ -112,8 +117,9 @@ std::shared_ptr<const onnx::ModelProto> ParseModel(Span<const char> bytes) {
   if (bytes.size() > kMaxProtoBytes) FailFileTooLarge(bytes.size());
   auto model = std::make_shared<onnx::ModelProto>();
   pb::ArrayInputStream source(bytes.data(), static_cast<int>(bytes.size()));
-  Require(!bytes.empty() && ParseFrom(source, *model), ErrorCode::kInvalidModel,
-          "these bytes are not an ONNX model: ", DiagnoseModelBytes(bytes));
+  if (bytes.empty() || !ParseFrom(source, *model)) {
+    Fail(ErrorCode::kInvalidModel, "these bytes are not an ONNX model: ", DiagnoseModelBytes(bytes));
+  }
   return RequireGraph(std::move(model));
 }
 

@@ -70,10 +70,10 @@ Part PartOf(Part whole, int field) {
 
 /// Fields of a tensor that say the same as raw_data. One that has both is wrong, and is left whole.
 bool IsOtherData(int field) {
-  constexpr int kFields[] = {onnx::TensorProto::kFloatDataFieldNumber,    onnx::TensorProto::kInt32DataFieldNumber,
-                             onnx::TensorProto::kStringDataFieldNumber,   onnx::TensorProto::kInt64DataFieldNumber,
-                             onnx::TensorProto::kDoubleDataFieldNumber,   onnx::TensorProto::kUint64DataFieldNumber,
-                             onnx::TensorProto::kExternalDataFieldNumber, onnx::TensorProto::kDataLocationFieldNumber};
+  constexpr int kFields[] = {onnx::TensorProto::kFloatDataFieldNumber,   onnx::TensorProto::kInt32DataFieldNumber,
+                             onnx::TensorProto::kStringDataFieldNumber,  onnx::TensorProto::kInt64DataFieldNumber,
+                             onnx::TensorProto::kDoubleDataFieldNumber,  onnx::TensorProto::kUint64DataFieldNumber,
+                             onnx::TensorProto::kExternalDataFieldNumber};
   return std::find(std::begin(kFields), std::end(kFields), field) != std::end(kFields);
 }
 
@@ -145,16 +145,9 @@ class Skimmer {
   }
 
   bool Scalar(Part part, uint32_t tag, Seen& seen, std::string& out) {
+    if (WireFormatLite::GetTagWireType(tag) == WireFormatLite::WIRETYPE_VARINT) return Varint(part, tag, seen, out);
     AppendVarint(tag, out);
     switch (WireFormatLite::GetTagWireType(tag)) {
-      case WireFormatLite::WIRETYPE_VARINT: {
-        uint64_t value = 0;
-        if (!in_.ReadVarint64(&value)) return false;
-        const int field = WireFormatLite::GetTagFieldNumber(tag);
-        if (part == Part::kTensor && field == onnx::TensorProto::kDataTypeFieldNumber) seen.data_type = value;
-        AppendVarint(value, out);
-        return true;
-      }
       case WireFormatLite::WIRETYPE_FIXED32:
         return Copy(4, out);
       case WireFormatLite::WIRETYPE_FIXED64:
@@ -162,6 +155,22 @@ class Skimmer {
       default:
         return false;
     }
+  }
+
+  bool Varint(Part part, uint32_t tag, Seen& seen, std::string& out) {
+    uint64_t value = 0;
+    if (!in_.ReadVarint64(&value)) return false;
+    const int field = WireFormatLite::GetTagFieldNumber(tag);
+    if (part == Part::kTensor && field == onnx::TensorProto::kDataTypeFieldNumber) seen.data_type = value;
+    if (part == Part::kTensor && field == onnx::TensorProto::kDataLocationFieldNumber) {
+      // Some writers say of every tensor that its data is in it; that is so where nothing is said.
+      if (value == onnx::TensorProto::DEFAULT && !seen.other) return true;
+      if (seen.left) return false;
+      seen.other = true;
+    }
+    AppendVarint(tag, out);
+    AppendVarint(value, out);
+    return true;
   }
 
   bool Inner(Part part, int depth, uint32_t tag, int length, std::string& out) {
@@ -195,9 +204,16 @@ class Skimmer {
   bool Copy(uint32_t length, std::string& out) {
     copied_ += length;
     if (copied_ > kMostCopied || !Fits(static_cast<int>(length))) return false;
-    const size_t begin = out.size();
-    out.resize(begin + length);
-    return length == 0 || in_.ReadRaw(&out[begin], static_cast<int>(length));
+    while (length != 0) {
+      const void* data = nullptr;
+      int size = 0;
+      if (!in_.GetDirectBufferPointer(&data, &size)) return false;
+      const uint32_t part = std::min(length, static_cast<uint32_t>(size));
+      out.append(static_cast<const char*>(data), part);
+      in_.Skip(static_cast<int>(part));
+      length -= part;
+    }
+    return true;
   }
 
   google::protobuf::io::CodedInputStream in_;

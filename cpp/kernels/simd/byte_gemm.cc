@@ -79,17 +79,24 @@ struct Pairs {
   }
   static V Ones() { return hn::Set(D(), 0x00010001); }
 
-  /// Copies and widens; may store whole vectors.
+  /// Words that hold these signed bytes at one of their places, and zero at the others.
+  static HWY_INLINE V At(hn::Vec<DByteOf32> bytes, size_t place) {
+    const V wide = hn::PromoteTo(D(), hn::BitCast(hn::RebindToSigned<DByteOf32>(), bytes));
+    return hn::ShiftLeftSame(hn::And(wide, hn::Set(D(), 0xFFFF)), static_cast<int>(16 * place));
+  }
+
+  /// Copies and widens numbers of A, or signed ones, as those of B are; may store whole vectors.
+  template <class Number = uint8_t>
   static HWY_INLINE void Copy(const uint8_t* HWY_RESTRICT from, size_t count, uint8_t flip, T* HWY_RESTRICT to) {
     const DByteOf16 d;
+    const hn::Rebind<Number, D16> number;
     const size_t lanes = hn::Lanes(d);
     const auto bits = hn::Set(d, flip);
+    const auto widened = [&](hn::Vec<DByteOf16> bytes)
+                             HWY_ATTR { return hn::PromoteTo(D16(), hn::BitCast(number, hn::Xor(bytes, bits))); };
     size_t i = 0;
-    for (; i + lanes <= count; i += lanes) {
-      hn::StoreU(hn::PromoteTo(D16(), hn::Xor(hn::LoadU(d, from + i), bits)), D16(), to + i);
-    }
-    if (i == count) return;
-    hn::StoreU(hn::PromoteTo(D16(), hn::Xor(hn::LoadN(d, from + i, count - i), bits)), D16(), to + i);
+    for (; i + lanes <= count; i += lanes) hn::StoreU(widened(hn::LoadU(d, from + i)), D16(), to + i);
+    if (i < count) hn::StoreU(widened(hn::LoadN(d, from + i, count - i)), D16(), to + i);
   }
 };
 #endif
@@ -115,6 +122,11 @@ struct Quads {
   }
   static V Ones() { return hn::Set(D(), 0x01010101); }
 
+  static HWY_INLINE V At(hn::Vec<DByteOf32> bytes, size_t place) {
+    return hn::ShiftLeftSame(hn::PromoteTo(D(), bytes), static_cast<int>(8 * place));
+  }
+
+  template <class Number = uint8_t>
   static HWY_INLINE void Copy(const uint8_t* HWY_RESTRICT from, size_t count, uint8_t flip, T* HWY_RESTRICT to) {
     const DByte d;
     const size_t lanes = hn::Lanes(d);
@@ -205,30 +217,50 @@ HWY_INLINE void WithRows(size_t rows, const F& f) {
 }
 #undef ONNXFORGE_ROWS
 
-/// Panel `p` where the elements of a column lie closer together than those of a row, as in filters: a few columns are
-/// put in order, then turned word by word.
+/// The sum of the numbers that words of B hold.
+template <class Math>
+int32_t SumOfWords(const int32_t* from, size_t words) {
+  const D d;
+  V sum = hn::Zero(d);
+  for (size_t w = 0; w < words; w += hn::Lanes(d)) {
+    sum = Math::MulAdd(Math::Ones(), hn::LoadN(d, from + w, words - w), sum);
+  }
+  return hn::ReduceSum(d, sum);
+}
+
+/// One column, its elements in order; may write a vector more than its `words`.
+template <class Math>
+void OrderColumn(const ByteMatrix& b, const uint8_t* column, size_t words, int32_t* ordered) {
+  using T = typename Math::T;
+  T* to = reinterpret_cast<T*>(ordered);
+  for (size_t tap = 0; tap < b.taps; ++tap, to += b.depth) {
+    const uint8_t* from = column + tap * b.tap_stride;
+    if (b.depth_stride == 1) {
+      Math::template Copy<int8_t>(from, b.depth, b.flip, to);
+      continue;
+    }
+    for (size_t i = 0; i < b.depth; ++i) {
+      to[i] = static_cast<T>(static_cast<int8_t>(from[i * b.depth_stride] ^ b.flip));
+    }
+  }
+  std::fill(to, reinterpret_cast<T*>(ordered + words), T{0});
+}
+
+/// Panel `p` where the elements of a row do not lie next to each other, as in filters: a few columns are put in order,
+/// then turned word by word.
 template <class Math>
 void PackColumns(const ByteMatrix& b, size_t p, size_t words, int32_t* panel, int32_t* sums) {
-  using T = typename Math::T;
   constexpr size_t kColumns = 4;
   const size_t nr = Nr();
   const size_t columns = std::min(nr, b.columns - p * nr);
-  std::vector<int32_t> ordered(kColumns * words);
+  if (columns < nr) std::memset(panel, 0, nr * words * sizeof(int32_t));
+  std::vector<int32_t> ordered(kColumns * words + kVectorWords);
   for (size_t begin = 0; begin < columns; begin += kColumns) {
     const size_t count = std::min(kColumns, columns - begin);
     for (size_t j = 0; j < count; ++j) {
-      T* to = reinterpret_cast<T*>(ordered.data() + j * words);
-      const uint8_t* column = b.data + (p * nr + begin + j) * b.column_stride;
-      int32_t sum = 0;
-      for (size_t tap = 0; tap < b.taps; ++tap, to += b.depth) {
-        const uint8_t* from = column + tap * b.tap_stride;
-        for (size_t i = 0; i < b.depth; ++i) {
-          const auto value = static_cast<int8_t>(from[i * b.depth_stride] ^ b.flip);
-          to[i] = static_cast<T>(value);
-          sum += value;
-        }
-      }
-      sums[begin + j] = sum;
+      int32_t* column = ordered.data() + j * words;
+      OrderColumn<Math>(b, b.data + (p * nr + begin + j) * b.column_stride, words, column);
+      sums[begin + j] = SumOfWords<Math>(column, words);
     }
     constexpr size_t kWords = 64;
     for (size_t w = 0; w < words; w += kWords) {
@@ -237,24 +269,38 @@ void PackColumns(const ByteMatrix& b, size_t p, size_t words, int32_t* panel, in
   }
 }
 
-/// Panel `p` where the elements of a row lie next to each other, as in the right-hand side of a MatMul.
+/// Panel `p` where the elements of a row lie next to each other, as in the right-hand side of a MatMul: the rows that
+/// share a word are laid into it together.
 template <class Math>
-void PackRows(const ByteMatrix& b, size_t p, int32_t* panel, int32_t* sums) {
-  using T = typename Math::T;
-  const size_t nr = Nr();
-  const size_t columns = std::min(nr, b.columns - p * nr);
-  size_t k = 0;
-  for (size_t tap = 0; tap < b.taps; ++tap) {
-    const uint8_t* from = b.data + p * nr * b.column_stride + tap * b.tap_stride;
-    for (size_t i = 0; i < b.depth; ++i, ++k, from += b.depth_stride) {
-      T* to = reinterpret_cast<T*>(panel + k / Math::kGroup * nr) + k % Math::kGroup;
-      for (size_t j = 0; j < columns; ++j) {
-        const auto value = static_cast<int8_t>(from[j * b.column_stride] ^ b.flip);
-        to[j * Math::kGroup] = static_cast<T>(value);
-        sums[j] += value;
+void PackRows(const ByteMatrix& b, size_t p, size_t words, int32_t* panel, int32_t* sums) {
+  const D d;
+  const DByteOf32 d8;
+  const size_t lanes = hn::Lanes(d);
+  const size_t columns = std::min(Nr(), b.columns - p * Nr());
+  const auto flip = hn::Set(d8, b.flip);
+  const uint8_t* first = b.data + p * Nr();
+  size_t tap = 0, i = 0;
+  V left_sums = hn::Zero(d);
+  V right_sums = hn::Zero(d);
+  for (size_t w = 0; w < words; ++w, panel += 2 * lanes) {
+    V left = hn::Zero(d);
+    V right = hn::Zero(d);
+    for (size_t place = 0; place < Math::kGroup && tap < b.taps; ++place) {
+      const uint8_t* from = first + tap * b.tap_stride + i * b.depth_stride;
+      left = hn::Or(left, Math::At(hn::Xor(hn::LoadNOr(flip, d8, from, columns), flip), place));
+      if (columns > lanes) {
+        const auto bytes = hn::LoadNOr(flip, d8, from + lanes, columns - lanes);
+        right = hn::Or(right, Math::At(hn::Xor(bytes, flip), place));
       }
+      if (++i == b.depth) ++tap, i = 0;
     }
+    hn::Store(left, d, panel);
+    hn::Store(right, d, panel + lanes);
+    left_sums = Math::MulAdd(Math::Ones(), left, left_sums);
+    right_sums = Math::MulAdd(Math::Ones(), right, right_sums);
   }
+  hn::StoreU(left_sums, d, sums);
+  hn::StoreU(right_sums, d, sums + lanes);
 }
 
 template <class Math>
@@ -264,12 +310,11 @@ void PackB(const ByteMatrix& b, size_t panel_begin, size_t panel_end, void* pack
   for (size_t p = panel_begin; p < panel_end; ++p) {
     int32_t* panel = static_cast<int32_t*>(packed) + p * nr * words;
     int32_t* sums = column_sums + p * nr;
-    std::memset(panel, 0, nr * words * sizeof(int32_t));
     std::fill_n(sums, nr, 0);
-    if (b.depth_stride < b.column_stride) {
-      PackColumns<Math>(b, p, words, panel, sums);
+    if (b.column_stride == 1) {
+      PackRows<Math>(b, p, words, panel, sums);
     } else {
-      PackRows<Math>(b, p, panel, sums);
+      PackColumns<Math>(b, p, words, panel, sums);
     }
   }
 }

@@ -9,9 +9,9 @@
 namespace onnxforge::simd {
 
 /// The targets that may be chosen when a tier names `target` (0: the best there is): it, and all this machine has below
-/// it.
+/// it. They are asked for once: a virtual machine takes microseconds to answer.
 inline int64_t TargetsUpTo(int64_t target) {
-  const int64_t supported = hwy::SupportedTargets();  // a lower bit is a better target
+  static const int64_t supported = hwy::SupportedTargets();  // a lower bit is a better target
   return target == 0 ? supported : supported & ~(target - 1);
 }
 
