@@ -190,11 +190,11 @@ class Rewriter {
     Tensor zero = Input(node, 2).valid() ? Constant(node.inputs[2])
                                          : Zeros(dtype == DType::kUndefined ? DType::kUInt8 : dtype, 1);
     if (!zero.defined() || !IsByte(zero.dtype()) || zero.elements() != 1) return tail;
-    tail.bounds = bounds;
+    tail.bounds = std::move(bounds);
     tail.quantize = &node;
     tail.value = node.outputs[0];
     tail.scale = scale;
-    tail.zero = zero;
+    tail.zero = std::move(zero);
     return tail;
   }
 
