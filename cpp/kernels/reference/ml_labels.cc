@@ -126,6 +126,8 @@ std::unique_ptr<Kernel> MakeDictVectorizer(const NodeSpec& node) {
   return MakeKernel(
       [vocabulary = ReadStringsOrInts(node, "string_vocabulary", "int64_vocabulary")](KernelContext& context) {
         const Map& map = context.InputValue(0).map();
+        Require(map.keys.dtype() == vocabulary.dtype(), ErrorCode::kInvalidModel, "the map's keys are ",
+                map.keys.dtype(), " and the vocabulary ", vocabulary.dtype());
         Tensor& y = context.Output(0, map.values.dtype(), {1, vocabulary.elements()});
         DispatchMove(y.dtype(), [&](auto tag) {
           using E = typename decltype(tag)::type;

@@ -192,7 +192,8 @@ struct Classifier {
     Require(!rho.empty() && !coefficients.empty(), ErrorCode::kInvalidModel,
             "attributes 'rho' and 'coefficients' must be given");
     for (int64_t n : per_class) {
-      Require(n >= 0, ErrorCode::kInvalidModel, "attribute 'vectors_per_class' has the element ", n);
+      Require(n >= 0 && n <= static_cast<int64_t>(vectors.size()), ErrorCode::kInvalidModel,
+              "attribute 'vectors_per_class' has the element ", n, ", and 'support_vectors' has ", vectors.size());
       starts.push_back(supports);
       supports += n;
     }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <set>
 #include <string>
@@ -35,7 +36,9 @@ bool Holds(const Forest& forest, const TreeNode& node, double x) {
     case Branch::kNeq:
       return x != node.threshold;
     case Branch::kMember:
-      return std::binary_search(forest.members.begin() + node.begin, forest.members.begin() + node.end, x);
+      // Searching takes NaN, which is in no order, for equal to anything.
+      return !std::isnan(x) &&
+             std::binary_search(forest.members.begin() + node.begin, forest.members.begin() + node.end, x);
     case Branch::kLeaf:
       return false;
   }
@@ -69,7 +72,8 @@ void CheckForest(Forest& forest) {
         continue;
       }
       mark = Mark::kOpen;
-      Require(node.feature >= 0, ErrorCode::kInvalidModel, "a tree's node asks for feature ", node.feature);
+      Require(node.feature >= 0 && node.feature < std::numeric_limits<int64_t>::max(), ErrorCode::kInvalidModel,
+              "a tree's node asks for feature ", node.feature);
       forest.features = std::max(forest.features, node.feature + 1);
       for (int64_t next : {node.if_true, node.if_false}) {
         Require(next >= 0 && next < count, ErrorCode::kInvalidModel, "a tree's branch leads to node ", next, " of ",
@@ -274,6 +278,7 @@ std::shared_ptr<const Forest> ReadForest5(const NodeSpec& node) {
 }
 
 void RequireTargets(const Forest& forest, int64_t count) {
+  Require(count > 0, ErrorCode::kInvalidModel, "attribute 'n_targets' must be positive, not ", count);
   for (const Vote& vote : forest.votes) {
     Require(vote.target >= 0 && vote.target < count, ErrorCode::kInvalidModel, "a leaf votes for target ", vote.target,
             " of ", count);
