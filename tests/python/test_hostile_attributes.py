@@ -174,7 +174,8 @@ def test_kernels_can_be_counted(name: str, kernel: list[int], tier: str) -> None
 def test_a_threshold_is_one_number(count: int) -> None:
     boxes, scores = np.zeros((1, 1, 4), np.float32), np.zeros((1, 1, 1), np.float32)
     most, many = np.array([1], np.int64), np.zeros(count, np.float32)
-    for inputs in ([boxes, scores, most, many], [boxes, scores, most, None, many]):
+    cases: tuple[list[Any], ...] = ([boxes, scores, most, many], [boxes, scores, most, None, many])
+    for inputs in cases:
         with pytest.raises(onnxforge.InvalidArgumentError, match="one threshold is expected"):
             run_op("NonMaxSuppression", inputs)
 

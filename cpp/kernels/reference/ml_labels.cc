@@ -52,12 +52,12 @@ Tensor ReadDefault(const NodeSpec& node, DType dtype) {
   return out;
 }
 
-/// keys[i] becomes values[i], anything else `fallback`.
+/// keys[i] becomes values[i], anything else `fallback`. Of equal keys the last one counts.
 std::unique_ptr<Kernel> MakeMapping(const Tensor& keys, const Tensor& values, const Tensor& fallback) {
   Require(keys.elements() == values.elements(), ErrorCode::kInvalidModel, keys.elements(), " keys and ",
           values.elements(), " values");
   std::unordered_map<std::string, int64_t> positions;
-  for (int64_t i = 0; i < keys.elements(); ++i) positions.emplace(KeyOf(keys, i), i);
+  for (int64_t i = 0; i < keys.elements(); ++i) positions[KeyOf(keys, i)] = i;
   return MakeKernel(
       [key_type = keys.dtype(), values, fallback, positions = std::move(positions)](KernelContext& context) {
         const Tensor& x = context.Input(0);

@@ -378,18 +378,23 @@ struct TreeClassifier {
   ClassLabels labels;
   std::vector<double> base;
   PostTransform transform;
-  bool one_score = false;    // two classes, and all votes are for one: the score is the second one's
+  bool one_score = false;    // two classes, and all votes are for one
   bool all_positive = true;  // votes are probabilities then, and one half decides instead of zero
   int64_t voted_class = 0;
 };
 
-/// One score for two classes.
+/// One score for two classes, as onnxruntime has it: votes for the first class are for the second one in truth, and the
+/// first one gets what is left; votes for the second class leave the first one 0.
 void ClassifyByOneScore(const TreeClassifier& c, double score, float* z, int64_t& label) {
   const auto s = static_cast<float>(score);
   const bool logistic = c.transform == PostTransform::kLogistic;
   label = s > (c.all_positive ? 0.5f : 0.0f) ? 1 : 0;
-  z[0] = c.all_positive && !logistic ? 1 - s : -s;
   z[1] = s;
+  if (c.voted_class == 1) {
+    z[0] = 0;
+    return Transform(c.transform, z, 2);
+  }
+  z[0] = c.all_positive && !logistic ? 1 - s : -s;
   if (logistic || c.transform == PostTransform::kProbit) Transform(c.transform, z, 2);
 }
 

@@ -280,7 +280,8 @@ std::vector<GridTap> TapsAlong(const GridAttributes& a, double normalized, int64
   if (!std::isfinite(x)) return {{-1, 1.0}};
   if (a.mode == GridMode::kNearest) x = RoundToEven(x);
   if (x < least || x > greatest) {
-    if (a.padding == GridPadding::kBorder) x = std::clamp(x, 0.0, n - 1);
+    // What the standard leaves open is as in PyTorch, to which it refers: cubic weights are those of the place itself.
+    if (a.padding == GridPadding::kBorder && a.mode != GridMode::kCubic) x = std::clamp(x, 0.0, n - 1);
     if (a.padding == GridPadding::kReflection) x = Reflect(x, least, greatest);
   }
   const double base = a.mode == GridMode::kNearest ? std::trunc(x) : std::floor(x);

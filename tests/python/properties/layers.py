@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LAYER_TYPES = (*FLOATS, ml_dtypes.bfloat16)
+FINFO: Any = ml_dtypes.finfo
 dtypes = st.sampled_from(LAYER_TYPES)
 tiers = st.sampled_from(TIERS)
 
@@ -43,7 +44,7 @@ def wide(*arrays: np.ndarray | None) -> list[Any]:
 
 def spacing(dtype: Any) -> float:
     """From 1 to the next greater number."""
-    return float(ml_dtypes.finfo(dtype).eps)
+    return float(FINFO(dtype).eps)
 
 
 def assert_close(
@@ -59,9 +60,7 @@ def assert_close(
         found = actual.astype(np.float64)
         rounded = expected.astype(dtype).astype(np.float64)
         magnitude = np.abs(expected) if scale is None else np.maximum(scale, np.abs(expected))
-        slack = steps * spacing(dtype) * magnitude + float(
-            ml_dtypes.finfo(dtype).smallest_subnormal
-        )
+        slack = steps * spacing(dtype) * magnitude + float(FINFO(dtype).smallest_subnormal)
         same = (found == rounded) | (np.isnan(found) & np.isnan(rounded))
         near = np.isfinite(rounded) & (np.abs(found - expected) <= slack)
     wrong = np.flatnonzero(~(same | near))

@@ -34,7 +34,7 @@ def attributes_of(window: Window, data: DataObject, group: int) -> dict[str, Any
     return attributes if group == 1 else attributes | {"group": group}
 
 
-def convolution(window: Window, x: np.ndarray, w: np.ndarray, group: int) -> np.ndarray:
+def convolution(window: Window, x: np.ndarray, w: np.ndarray, group: int) -> Any:
     """Every filter times what its group of channels shows in every window."""
     seen = window.look(window.pad(x, 0), 0)
     taps = math.prod(window.kernel)
@@ -116,8 +116,9 @@ def test_conv_of_larger_images(
     x = rng.standard_normal((1, channels, size, size + 1)).astype(np.float32)
     w = rng.standard_normal((filters, channels, side, side)).astype(np.float32)
     (y,) = run_op("Conv", [x, w], window.attributes(), tier=tier)
-    scale = convolution(window, *wide(abs(x), abs(w)), 1)
-    assert_close(y, convolution(window, *wide(x, w), 1), np.float32, scale=scale.max(), steps=12)
+    x64, w64 = wide(x, w)
+    scale = convolution(window, abs(x64), abs(w64), 1).max()
+    assert_close(y, convolution(window, x64, w64, 1), np.float32, scale=scale, steps=12)
 
 
 def transposed(
@@ -136,7 +137,8 @@ def transposed(
             ]
             if all(0 <= i < extent for i, extent in zip(to, size, strict=True)):
                 channels = slice(g * filters, (g + 1) * filters)
-                out[(n, channels, *to)] += x[(n, c, *at)] * w[(c, slice(None), *tap)]
+                place, spread, by = (n, channels, *to), (n, c, *at), (c, slice(None), *tap)
+                out[place] += x[spread] * w[by]
     return out
 
 
@@ -269,16 +271,16 @@ def deformed(
         first = m // (w.shape[0] // group) * w.shape[1]
         for c, *tap in np.ndindex(*w.shape[1:]):
             og = (first + c) // (x.shape[1] // offset_group)
-            moved = offset[(n, og, *tap, slice(None), *position)]
+            place = (n, og, *tap, slice(None), *position)
+            moved, by = offset[place], (n, og, *tap, *position)
             point = (
                 np.array(position) * window.strides
                 - window.pads[:rank]
                 + np.array(tap) * window.dilations
                 + moved
             )
-            y[(n, m, *position)] += (
-                w[(m, c, *tap)] * sample(x[n, first + c], point) * mask[(n, og, *tap, *position)]
-            )
+            to, weight = (n, m, *position), (m, c, *tap)
+            y[to] += w[weight] * sample(x[n, first + c], point) * mask[by]
     return y
 
 

@@ -83,7 +83,7 @@ def test_non_max_suppression(
     expected = []
     for n, c in np.ndindex(batches, classes):
         kept: list[int] = []
-        for i in sorted(range(count), key=lambda i, n=n, c=c: (-scores[n, c, i], i)):
+        for i in np.argsort(-scores[n, c], kind="stable"):
             score = scores[n, c, i]
             if np.isnan(score) or (least is not None and not score > least):
                 continue

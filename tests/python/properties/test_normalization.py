@@ -40,7 +40,7 @@ def per_channel(values: np.ndarray, rank: int) -> np.ndarray:
     return values.reshape(-1, *[1] * (rank - 2))
 
 
-def average(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+def average(x: np.ndarray, axes: tuple[int, ...]) -> Any:
     """The mean, of no elements too: NaN."""
     with np.errstate(all="ignore"):
         total = x.sum(axes, keepdims=True)

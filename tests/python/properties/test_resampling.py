@@ -352,15 +352,17 @@ def test_grid_sample(
     expected = np.zeros((batch, channels, *out))
     (values,) = wide(x)
     for n, *place in np.ndindex(batch, *out):
+        at: tuple[Any, ...] = (n, *place)
+        coordinates = grid[at]
         axes = [
             grid_taps(float(v), size, mode, padding, align_corners)
-            for v, size in zip(grid[(n, *place)][::-1], spatial, strict=True)
+            for v, size in zip(coordinates[::-1], spatial, strict=True)
         ]
         for taps in itertools.product(*axes):
-            at = [tap[0] for tap in taps]
-            if min(at) >= 0:
-                weight = math.prod(tap[1] for tap in taps)
-                expected[(n, slice(None), *place)] += weight * values[(n, slice(None), *at)]
+            if min(index for index, _ in taps) >= 0:
+                to = (n, slice(None), *place)
+                by = (n, slice(None), *(index for index, _ in taps))
+                expected[to] += math.prod(weight for _, weight in taps) * values[by]
     assert_close(y, expected, dtype, scale=np.maximum(abs(expected), 8), steps=4)
 
 
