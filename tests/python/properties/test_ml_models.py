@@ -123,11 +123,14 @@ def test_linear_regressor(
 @examples
 @given(x=arrays(np.float32, (6, 1), st.integers(1, 1023).map(lambda n: n / 1024)), tier=tiers)
 def test_probit(x: np.ndarray, tier: str) -> None:
-    """The quantile of the normal distribution, approximated to four thousandths."""
+    """The quantile of the normal distribution, approximated to four thousandths.
+
+    Near one half it is a small difference of large float32.
+    """
     attributes = {"coefficients": [1.0], "post_transform": "PROBIT"}
     (y,) = run_op("LinearRegressor", [x], attributes, domain=ML, opset=1, tier=tier)
     expected = np.vectorize(NormalDist().inv_cdf)(x.astype(np.float64))
-    np.testing.assert_allclose(y, expected, rtol=4e-3, atol=1e-5)
+    np.testing.assert_allclose(y, expected, rtol=4e-3, atol=4e-4)
 
 
 @kernels("LinearClassifier", domain=ML)
@@ -332,7 +335,7 @@ def duels(attributes: dict[str, Any], classes: int, x: np.ndarray) -> Any:
 @examples
 @given(width=st.integers(1, 3), rows=st.integers(1, 4), dtype=features, tier=tiers, data=st.data())
 def test_svm_classifier(width: int, rows: int, dtype: Any, tier: str, data: DataObject) -> None:
-    """Raw scores are of pairs, those of two classes twice; probabilities are of classes.
+    """Raw scores are of pairs, that of two classes twice; probabilities are of classes.
 
     libsvm, and so the kernel, ends its iteration at an error of 0.005.
     """
@@ -355,7 +358,8 @@ def test_svm_classifier(width: int, rows: int, dtype: Any, tier: str, data: Data
         sides = np.clip(1 / (1 + np.exp(lines)), least, 1 - least)
         scores, slack = np.stack([coupled(row, classes) for row in sides]), 1e-2
     elif classes == 2:
-        scores = np.concatenate([-scores, scores], 1)
+        rest = 1 - scores if transform.startswith("SOFTMAX") else -scores
+        scores = np.concatenate([rest, scores], 1)
         transform = transform if transform == "LOGISTIC" else "NONE"
     np.testing.assert_allclose(z, transformed(transform, scores), rtol=slack, atol=slack)
 
