@@ -40,8 +40,8 @@ def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
 @kernels("NonMaxSuppression")
 @examples
 @given(
-    batches=st.integers(0, 2),
-    classes=st.integers(0, 2),
+    batches=st.sampled_from([1, 2, 0]),
+    classes=st.sampled_from([1, 2, 0]),
     count=st.integers(0, 8),
     center=st.booleans(),
     most=st.sampled_from([None, 0, 1, 3, 1 << 40]),
@@ -62,15 +62,11 @@ def test_non_max_suppression(
     data: DataObject,
 ) -> None:
     """Of equal scores the first box wins, as in onnxruntime; NaN is no score to select."""
-    parts = st.integers(0 if center else -16, 16).map(lambda n: n / 8)
-    boxes = data.draw(arrays(np.float32, (batches, count, 4), parts))
-    scores = data.draw(
-        arrays(
-            np.float32,
-            (batches, classes, count),
-            st.sampled_from([0.125, 0.25, 0.5, 0.75, np.nan, np.inf, -np.inf, 0.0]),
-        )
-    )
+    # So few places that boxes are the same, and overlap by a threshold exactly.
+    rng = np.random.default_rng(data.draw(st.integers(0, 1 << 30)))
+    boxes = rng.integers(0, 4, (batches, count, 4)).astype(np.float32)
+    some = [0.125, 0.25, 0.5, 0.75, np.nan, np.inf, -np.inf, 0.0]
+    scores = rng.choice(some, (batches, classes, count)).astype(np.float32)
     inputs = [
         boxes,
         scores,

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -128,11 +129,11 @@ def plan(
 
 
 @kernels("Resize")
+@pytest.mark.parametrize("coordinates", COORDINATES)
 @examples
 @given(
     case=resized_axes(),
     mode=st.sampled_from(["nearest", "linear", "cubic"]),
-    coordinates=st.sampled_from(COORDINATES),
     nearest_mode=st.sampled_from(NEAREST),
     a=st.sampled_from([-0.75, -0.5]),
     exclude_outside=st.booleans(),
@@ -316,12 +317,12 @@ def grid_taps(
 
 
 @kernels("GridSample")
+@pytest.mark.parametrize("mode", ["linear", "nearest", "cubic"])
 @examples
 @given(
     spatial=st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple),
-    batch=st.integers(0, 2),
+    batch=st.sampled_from([1, 2, 0]),
     channels=st.integers(1, 2),
-    mode=st.sampled_from(["linear", "nearest", "cubic"]),
     padding=st.sampled_from(["zeros", "border", "reflection"]),
     align_corners=st.booleans(),
     dtype=dtypes,
@@ -341,7 +342,7 @@ def test_grid_sample(
 ) -> None:
     """Any number of axes; the grid names the last one first."""
     rank = len(spatial)
-    out = tuple(data.draw(st.integers(0, 3)) for _ in range(rank))
+    out = tuple(data.draw(st.sampled_from([2, 3, 1, 0])) for _ in range(rank))
     x = data.draw(layer((batch, channels, *spatial), dtype))
     # Dyadic numbers, so that the grid's rounding does not move a tie.
     grid = data.draw(layer((batch, *out, rank), np.float32)) / np.float32(4)
