@@ -37,7 +37,7 @@ def rows_of(dtype: Any, shape: tuple[int, ...]) -> SearchStrategy[np.ndarray]:
     return arrays(dtype, shape, st.integers(-8, 8))
 
 
-def floats(data: DataObject, *shape: int) -> np.ndarray:
+def floats(data: DataObject, *shape: int) -> Any:
     """Weights in eighths, up to one."""
     return data.draw(layer(shape, np.float64)) / 8
 
@@ -289,7 +289,7 @@ def coupled(pairs: np.ndarray, classes: int) -> np.ndarray:
 def svm_classifiers(draw: st.DrawFn, width: int) -> tuple[int, dict[str, Any], np.ndarray]:
     """The number of classes, attributes, and the labels as an array."""
 
-    def numbers(*shape: int) -> np.ndarray:
+    def numbers(*shape: int) -> Any:
         return draw(layer(shape, np.float64)) / 8
 
     classes = draw(st.integers(2, 4))
