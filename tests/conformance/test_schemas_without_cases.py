@@ -228,7 +228,7 @@ def compare(found: list[Any], wanted: list[Any]) -> None:
         if isinstance(expected, list):
             assert [list(row) for row in actual] == [list(row) for row in expected]
             rows = [[list(row.values()) for row in table] for table in (actual, expected)]
-            np.testing.assert_allclose(*rows, rtol=1e-6)
+            np.testing.assert_allclose(np.array(rows[0]), np.array(rows[1]), rtol=1e-6)
             continue
         assert actual.dtype == expected.dtype
         assert actual.shape == expected.shape

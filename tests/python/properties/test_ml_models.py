@@ -49,7 +49,8 @@ def transformed(name: str, scores: np.ndarray) -> Any:
     if name.startswith("SOFTMAX") and scores.size:
         powers = np.exp(scores - scores.max(-1, keepdims=True))
         if name == "SOFTMAX_ZERO":
-            powers = np.where(scores == 0, 0, powers)
+            # onnxruntime takes what is not above 1e-7 for zero, which is the least probability too.
+            powers = np.where(abs(scores) < 2e-7, 0, powers)
         total = powers.sum(-1, keepdims=True)
         return powers / np.where(total == 0, 1, total)
     return scores
