@@ -81,7 +81,7 @@ def test_max_pool(
     best = np.where(present, seen, -np.inf).max(-1)
     empty = ~present.any(-1)
     info = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else None
-    least = info.min if info else np.nanmin(np.array([np.finfo(np.float64).min]))
+    least = info.min if info else -np.inf
     assert y.dtype == dtype
     assert y.shape == (*extents, *window.output)
     np.testing.assert_array_equal(y.astype(np.float64)[~empty], best[~empty])
@@ -153,14 +153,13 @@ def test_lp_pool(
     seen = taps_first(window.look(window.pad(values, 0), 0), window)
     with np.errstate(all="ignore"):
         norm = np.sum(np.abs(seen) ** (p or 2), -1) ** (1 / (p or 2))
-    # A subnormal of float16 has no square in float32: 1e-7 squared is 1e-14, which is still one.
     assert_close(y, norm, dtype, steps=8)
 
 
 @kernels("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
 @examples
 @given(
-    shape=st.tuples(st.integers(0, 2), st.integers(0, 3), *[st.integers(1, 4)] * 1)
+    shape=st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(1, 4))
     | shapes(min_dims=3, max_dims=5, min_side=1),
     dtype=dtypes,
     p=st.sampled_from([None, 1, 2, 3]),
