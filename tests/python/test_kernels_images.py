@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 
 import numpy as np
 import pytest
@@ -16,77 +15,6 @@ from tests.python.support import run_peer
 
 Image = pytest.importorskip("PIL.Image")
 rng = np.random.default_rng(0)
-
-
-def sample(plane: np.ndarray, point: np.ndarray) -> float:
-    """Linear interpolation; outside lie zeros."""
-    base = np.floor(point).astype(int)
-    total = 0.0
-    for corner in itertools.product((0, 1), repeat=plane.ndim):
-        at = base + corner
-        weight = np.prod([f if c else 1 - f for c, f in zip(corner, point - base, strict=True)])
-        if all(0 <= i < n for i, n in zip(at, plane.shape, strict=True)):
-            total += weight * plane[tuple(at)]
-    return total
-
-
-def deform_conv(x, w, offset, bias, mask, *, strides, pads, dilations, group, offset_group):
-    """The formula of Dai et al., "Deformable Convolutional Networks", equation 2, with masks."""
-    nd = x.ndim - 2
-    kernel, out = w.shape[2:], offset.shape[2:]
-    offset = offset.reshape(x.shape[0], offset_group, *kernel, nd, *out)
-    mask = mask.reshape(x.shape[0], offset_group, *kernel, *out)
-    y = np.zeros((x.shape[0], w.shape[0], *out))
-    for n, m, *position in np.ndindex(*y.shape):
-        first = m // (w.shape[0] // group) * w.shape[1]
-        for c, *tap in np.ndindex(*w.shape[1:]):
-            og = (first + c) // (x.shape[1] // offset_group)
-            moved = offset[(n, og, *tap, slice(None), *position)]
-            point = np.array(position) * strides - pads[:nd] + np.array(tap) * dilations + moved
-            y[(n, m, *position)] += (
-                w[(m, c, *tap)] * sample(x[n, first + c], point) * mask[(n, og, *tap, *position)]
-            )
-        y[(n, m, *position)] += bias[m]
-    return y
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
-@pytest.mark.parametrize(
-    ("spatial", "kernel", "options"),
-    [
-        ((5, 6), (3, 2), {"strides": [2, 1], "pads": [1, 0, 1, 1], "dilations": [1, 2]}),
-        (
-            (4, 5, 3),
-            (2, 2, 2),
-            {"strides": [1, 2, 1], "pads": [0, 1, 0, 1, 0, 0], "dilations": [1] * 3},
-        ),
-        ((7,), (3,), {"strides": [1], "pads": [1, 1], "dilations": [2]}),
-    ],
-    ids=["2-D", "3-D", "1-D"],
-)
-def test_deform_conv(spatial, kernel, options, dtype):
-    nd = len(spatial)
-    x = rng.standard_normal((2, 4, *spatial)).astype(dtype)
-    w = rng.standard_normal((6, 2, *kernel)).astype(dtype)
-    pads = options["pads"]
-    out = [
-        (n + pads[i] + pads[nd + i] - (k - 1) * options["dilations"][i] - 1)
-        // options["strides"][i]
-        + 1
-        for i, (n, k) in enumerate(zip(spatial, kernel, strict=True))
-    ]
-    taps = int(np.prod(kernel))
-    offset = (2 * rng.standard_normal((2, 2 * taps * nd, *out))).astype(dtype)
-    mask = rng.random((2, 2 * taps, *out)).astype(dtype)
-    bias = rng.standard_normal(6).astype(dtype)
-    attributes = {**options, "group": 2, "offset_group": 2}
-    (y,) = run_op("DeformConv", [x, w, offset, bias, mask], attributes, opset=19)
-    wide = [a.astype(np.float64) for a in (x, w, offset, bias, mask)]
-    expected = deform_conv(
-        *wide, **{k: np.array(v) if isinstance(v, list) else v for k, v in attributes.items()}
-    )
-    tolerance = {"float16": 2e-2, "float32": 1e-5, "float64": 1e-12}[np.dtype(dtype).name]
-    np.testing.assert_allclose(y, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_deform_conv_without_offsets_is_conv():

@@ -1,4 +1,4 @@
-"""Matrix products and convolutions, of real and of quantised tensors."""
+"""Matrix products of real tensors, matrix products and convolutions of quantised ones."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.python.kernel_support import TIERS, run_op
 
@@ -88,70 +86,6 @@ def convolve(
                 x[:, first : first + per_group, rows, columns] * w[out], axis=(1, 2, 3)
             )
     return y
-
-
-@pytest.mark.parametrize("tier", TIERS)
-@settings(max_examples=60, deadline=None)
-@given(
-    groups=st.sampled_from([1, 2, 4]),
-    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    strides=st.tuples(st.integers(1, 3), st.integers(1, 2)),
-    dilations=st.tuples(st.integers(1, 2), st.integers(1, 3)),
-    pads=st.tuples(*[st.integers(0, 3)] * 4),
-    size=st.tuples(st.integers(6, 9), st.integers(7, 11)),
-    bias=st.booleans(),
-)
-def test_conv(
-    tier: str,
-    groups: int,
-    kernel: tuple,
-    strides: tuple,
-    dilations: tuple,
-    pads: tuple,
-    size: tuple,
-    bias: bool,
-) -> None:
-    x, w = real(2, 4, *size), real(8, 4 // groups, *kernel)
-    b = real(8) if bias else None
-    attributes = {"group": groups, "strides": strides, "dilations": dilations, "pads": pads}
-    expected = convolve(x, w, strides, dilations, pads, groups) + (
-        0 if b is None else b[:, None, None]
-    )
-    (y,) = run_op("Conv", [x, w, b], attributes, tier=tier)
-    assert y.shape == expected.shape
-    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("tier", TIERS)
-@pytest.mark.parametrize(
-    ("auto_pad", "pads"),
-    [("SAME_UPPER", (0, 0, 1, 1)), ("SAME_LOWER", (1, 1, 0, 0)), ("VALID", (0, 0, 0, 0))],
-)
-def test_conv_auto_pad(auto_pad: str, pads: tuple, tier: str) -> None:
-    x, w = real(1, 2, 6, 8), real(3, 2, 3, 3)
-    (y,) = run_op("Conv", [x, w], {"auto_pad": auto_pad, "strides": [2, 2]}, tier=tier)
-    np.testing.assert_allclose(y, convolve(x, w, (2, 2), (1, 1), pads, 1), rtol=1e-4, atol=1e-5)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    groups=st.sampled_from([1, 2]),
-    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    pads=st.tuples(*[st.integers(0, 1)] * 4),
-    extra=st.integers(0, 1),
-)
-def test_conv_transpose_is_the_adjoint_of_conv(
-    groups: int, strides: tuple, pads: tuple, extra: int
-) -> None:
-    x, w = real(1, 4, 5, 6), real(4, 3, 3, 2)
-    padding = [min(extra, stride - 1) for stride in strides]
-    attributes = {"group": groups, "strides": strides, "pads": pads, "output_padding": padding}
-    (y,) = run_op("ConvTranspose", [x, w], attributes)
-    # <conv(v, w), x> = <v, conv_transpose(x, w)> for every v.
-    v = real(*y.shape)
-    forward = convolve(v, w, strides, (1, 1), pads, groups)
-    assert forward.shape == x.shape
-    np.testing.assert_allclose(np.vdot(forward, x), np.vdot(v, y), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -274,10 +274,3 @@ def test_trees_are_walked_alike_on_every_tier(mode: str, missing: bool) -> None:
         )
         np.testing.assert_array_equal(actual[0], expected[0])
         np.testing.assert_array_equal(actual[1], expected[1])
-
-
-def test_a_cyclic_tree_is_refused() -> None:
-    attributes = stumps("target", [(0, 1, 0, 1.0)])
-    attributes["nodes_modes"] = ["BRANCH_LEQ", "BRANCH_LEQ", "LEAF", "LEAF", "LEAF", "LEAF"]
-    with pytest.raises(Exception, match="cycle"):
-        ml("TreeEnsembleRegressor", X, {**attributes, "n_targets": 1})

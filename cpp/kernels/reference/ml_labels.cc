@@ -52,12 +52,12 @@ Tensor ReadDefault(const NodeSpec& node, DType dtype) {
   return out;
 }
 
-/// keys[i] becomes values[i], anything else `fallback`.
+/// keys[i] becomes values[i], anything else `fallback`. Of equal keys the last one counts.
 std::unique_ptr<Kernel> MakeMapping(const Tensor& keys, const Tensor& values, const Tensor& fallback) {
   Require(keys.elements() == values.elements(), ErrorCode::kInvalidModel, keys.elements(), " keys and ",
           values.elements(), " values");
   std::unordered_map<std::string, int64_t> positions;
-  for (int64_t i = 0; i < keys.elements(); ++i) positions.emplace(KeyOf(keys, i), i);
+  for (int64_t i = 0; i < keys.elements(); ++i) positions[KeyOf(keys, i)] = i;
   return MakeKernel(
       [key_type = keys.dtype(), values, fallback, positions = std::move(positions)](KernelContext& context) {
         const Tensor& x = context.Input(0);
@@ -126,6 +126,8 @@ std::unique_ptr<Kernel> MakeDictVectorizer(const NodeSpec& node) {
   return MakeKernel(
       [vocabulary = ReadStringsOrInts(node, "string_vocabulary", "int64_vocabulary")](KernelContext& context) {
         const Map& map = context.InputValue(0).map();
+        Require(map.keys.dtype() == vocabulary.dtype(), ErrorCode::kInvalidModel, "the map's keys are ",
+                map.keys.dtype(), " and the vocabulary ", vocabulary.dtype());
         Tensor& y = context.Output(0, map.values.dtype(), {1, vocabulary.elements()});
         DispatchMove(y.dtype(), [&](auto tag) {
           using E = typename decltype(tag)::type;

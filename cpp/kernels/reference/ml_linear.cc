@@ -43,8 +43,9 @@ std::vector<float> Scores(KernelContext& context, const LinearModel& model, int6
 }
 
 std::unique_ptr<Kernel> MakeLinearRegressor(const NodeSpec& node) {
-  return MakeKernel([model = ReadModel(node), targets = node.attributes.Int("targets", 1),
-                     transform = ReadPostTransform(node)](KernelContext& context) {
+  const int64_t targets = node.attributes.Int("targets", 1);
+  Require(targets > 0, ErrorCode::kInvalidModel, "attribute 'targets' must be positive, not ", targets);
+  return MakeKernel([model = ReadModel(node), targets, transform = ReadPostTransform(node)](KernelContext& context) {
     const std::vector<float> scores = Scores(context, model, targets);
     const int64_t rows = static_cast<int64_t>(scores.size()) / targets;
     Tensor& y = context.Output(0, DType::kFloat32, {rows, targets});

@@ -192,7 +192,8 @@ struct Classifier {
     Require(!rho.empty() && !coefficients.empty(), ErrorCode::kInvalidModel,
             "attributes 'rho' and 'coefficients' must be given");
     for (int64_t n : per_class) {
-      Require(n >= 0, ErrorCode::kInvalidModel, "attribute 'vectors_per_class' has the element ", n);
+      Require(n >= 0 && n <= static_cast<int64_t>(vectors.size()), ErrorCode::kInvalidModel,
+              "attribute 'vectors_per_class' has the element ", n, ", and 'support_vectors' has ", vectors.size());
       starts.push_back(supports);
       supports += n;
     }
@@ -286,9 +287,10 @@ struct Classifier {
         std::vector<double> scores(score_count());
         const double* row = features + i * columns;
         labels.Store(y, i, static_cast<int64_t>(supports == 0 ? Linear(row, scores) : Duel(row, scores)));
-        // The score of a pair of classes is its first one's; onnxruntime hands it out as the second one's, and so does
-        // this.
-        if (expands()) scores = {-scores[0], scores[0]};
+        // The score of a pair of classes is its first one's. onnxruntime hands it out as the second one's, with what is
+        // left of one beside it in the place of a softmax; so does this.
+        const bool softmax = transform == PostTransform::kSoftmax || transform == PostTransform::kSoftmaxZero;
+        if (expands()) scores = {softmax ? 1 - scores[0] : -scores[0], scores[0]};
         float* to = z.data<float>() + i * out;
         std::transform(scores.begin(), scores.end(), to, [](double score) { return static_cast<float>(score); });
         if (!expands() || transform == PostTransform::kLogistic) Transform(transform, to, out);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <set>
 #include <string>
@@ -35,7 +36,9 @@ bool Holds(const Forest& forest, const TreeNode& node, double x) {
     case Branch::kNeq:
       return x != node.threshold;
     case Branch::kMember:
-      return std::binary_search(forest.members.begin() + node.begin, forest.members.begin() + node.end, x);
+      // Searching takes NaN, which is in no order, for equal to anything.
+      return !std::isnan(x) &&
+             std::binary_search(forest.members.begin() + node.begin, forest.members.begin() + node.end, x);
     case Branch::kLeaf:
       return false;
   }
@@ -69,7 +72,8 @@ void CheckForest(Forest& forest) {
         continue;
       }
       mark = Mark::kOpen;
-      Require(node.feature >= 0, ErrorCode::kInvalidModel, "a tree's node asks for feature ", node.feature);
+      Require(node.feature >= 0 && node.feature < std::numeric_limits<int64_t>::max(), ErrorCode::kInvalidModel,
+              "a tree's node asks for feature ", node.feature);
       forest.features = std::max(forest.features, node.feature + 1);
       for (int64_t next : {node.if_true, node.if_false}) {
         Require(next >= 0 && next < count, ErrorCode::kInvalidModel, "a tree's branch leads to node ", next, " of ",
@@ -274,6 +278,7 @@ std::shared_ptr<const Forest> ReadForest5(const NodeSpec& node) {
 }
 
 void RequireTargets(const Forest& forest, int64_t count) {
+  Require(count > 0, ErrorCode::kInvalidModel, "attribute 'n_targets' must be positive, not ", count);
   for (const Vote& vote : forest.votes) {
     Require(vote.target >= 0 && vote.target < count, ErrorCode::kInvalidModel, "a leaf votes for target ", vote.target,
             " of ", count);
@@ -373,18 +378,23 @@ struct TreeClassifier {
   ClassLabels labels;
   std::vector<double> base;
   PostTransform transform;
-  bool one_score = false;    // two classes, and all votes are for one: the score is the second one's
+  bool one_score = false;    // two classes, and all votes are for one
   bool all_positive = true;  // votes are probabilities then, and one half decides instead of zero
   int64_t voted_class = 0;
 };
 
-/// One score for two classes.
+/// One score for two classes, as onnxruntime has it: votes for the first class are for the second one in truth, and the
+/// first one gets what is left; votes for the second class leave the first one 0.
 void ClassifyByOneScore(const TreeClassifier& c, double score, float* z, int64_t& label) {
   const auto s = static_cast<float>(score);
   const bool logistic = c.transform == PostTransform::kLogistic;
   label = s > (c.all_positive ? 0.5f : 0.0f) ? 1 : 0;
-  z[0] = c.all_positive && !logistic ? 1 - s : -s;
   z[1] = s;
+  if (c.voted_class == 1) {
+    z[0] = 0;
+    return Transform(c.transform, z, 2);
+  }
+  z[0] = c.all_positive && !logistic ? 1 - s : -s;
   if (logistic || c.transform == PostTransform::kProbit) Transform(c.transform, z, 2);
 }
 

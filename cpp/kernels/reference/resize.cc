@@ -330,6 +330,11 @@ std::unique_ptr<Kernel> MakeResize(const NodeSpec& node) {
       const std::vector<double> roi = context.Input(1).To<double>();
       Require(roi.size() == 2 * named.size(), ErrorCode::kInvalidArgument, "roi has ", roi.size(), " numbers for ",
               named.size(), " axes");
+      constexpr double kFar = 1e9;  // images away: coordinates stay countable
+      for (double part : roi) {
+        Require(std::abs(part) <= kFar, ErrorCode::kInvalidArgument, "roi has the number ", part,
+                ", which is no place in an image or near it");
+      }
       for (size_t k = 0; k < named.size(); ++k) {
         axes[named[k]].crop_begin = roi[k];
         axes[named[k]].crop_end = roi[named.size() + k];

@@ -32,6 +32,12 @@ bool Overlap(const Box& a, const Box& b, float threshold) {
   return whole > 0 && intersection / whole > threshold;
 }
 
+float ThresholdFrom(const Tensor& t) {
+  Require(t.elements() == 1, ErrorCode::kInvalidArgument, "one threshold is expected, not a tensor of shape ",
+          t.shape());
+  return t.To<float>()[0];
+}
+
 std::unique_ptr<Kernel> MakeNonMaxSuppression(const NodeSpec& node) {
   return MakeKernel([center = node.attributes.Int("center_point_box", 0) != 0](KernelContext& context) {
     const Tensor& boxes = context.Input(0);
@@ -41,9 +47,9 @@ std::unique_ptr<Kernel> MakeNonMaxSuppression(const NodeSpec& node) {
             ErrorCode::kInvalidArgument, "boxes have shape ", boxes.shape(), " and scores ", scores.shape(),
             ": [batches, boxes, 4] and [batches, classes, boxes] are expected");
     const int64_t most = context.HasInput(2) ? ScalarFrom(context.Input(2)) : 0;
-    const float overlap = context.HasInput(3) ? context.Input(3).To<float>().at(0) : 0.0f;
+    const float overlap = context.HasInput(3) ? ThresholdFrom(context.Input(3)) : 0.0f;
     const bool has_least = context.HasInput(4);
-    const float least = has_least ? context.Input(4).To<float>().at(0) : 0.0f;
+    const float least = has_least ? ThresholdFrom(context.Input(4)) : 0.0f;
     const int64_t count = boxes.dim(1);
     std::vector<int64_t> selected;
     for (int64_t row = 0; row < scores.dim(0) * scores.dim(1); ++row) {
@@ -51,7 +57,8 @@ std::unique_ptr<Kernel> MakeNonMaxSuppression(const NodeSpec& node) {
       const float* box = boxes.data<float>() + row / scores.dim(1) * count * 4;
       std::vector<int64_t> order;
       for (int64_t i = 0; i < count; ++i) {
-        if (!has_least || score[i] > least) order.push_back(i);
+        // A score that is NaN exceeds nothing, and has no place in an order.
+        if (has_least ? score[i] > least : !std::isnan(score[i])) order.push_back(i);
       }
       std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return score[a] > score[b]; });
       std::vector<Box> kept;
@@ -273,7 +280,8 @@ std::vector<GridTap> TapsAlong(const GridAttributes& a, double normalized, int64
   if (!std::isfinite(x)) return {{-1, 1.0}};
   if (a.mode == GridMode::kNearest) x = RoundToEven(x);
   if (x < least || x > greatest) {
-    if (a.padding == GridPadding::kBorder) x = std::clamp(x, 0.0, n - 1);
+    // What the standard leaves open is as in PyTorch, to which it refers: cubic weights are those of the place itself.
+    if (a.padding == GridPadding::kBorder && a.mode != GridMode::kCubic) x = std::clamp(x, 0.0, n - 1);
     if (a.padding == GridPadding::kReflection) x = Reflect(x, least, greatest);
   }
   const double base = a.mode == GridMode::kNearest ? std::trunc(x) : std::floor(x);

@@ -23,6 +23,16 @@ std::vector<int64_t> OrOnes(std::vector<int64_t> values, size_t rank, const char
   return values;
 }
 
+void RequireCountable(const std::vector<int64_t>& kernel) {
+  constexpr int64_t kMost = int64_t{1} << 31;
+  int64_t taps = 1;
+  for (int64_t k : kernel) {
+    Require(k < kMost / taps, ErrorCode::kInvalidModel, "a kernel of ", Shape(Span<const int64_t>(kernel)),
+            " elements is too large");
+    taps *= k;
+  }
+}
+
 AutoPad ReadAutoPad(const NodeSpec& node) {
   const std::string name = node.attributes.String("auto_pad", "NOTSET");
   if (name == "NOTSET") return AutoPad::kNotSet;
@@ -94,6 +104,7 @@ Window WindowAttributes::Open(Span<const int64_t> kernel) const {
   const size_t rank = w.kernel.size();
   Require(rank > 0, ErrorCode::kInvalidModel, "attribute 'kernel_shape' is missing");
   w.kernel = OrOnes(w.kernel, rank, "kernel_shape");
+  RequireCountable(w.kernel);
   w.strides = OrOnes(strides_, rank, "strides");
   w.dilations = OrOnes(dilations_, rank, "dilations");
   w.pad_begin.assign(rank, 0);
