@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from onnx import GraphProto, NodeProto, TypeProto, ValueInfoProto, helper, numpy
 import onnxforge
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
 
 def type_of(value: Any, dtype: np.dtype | None = None) -> TypeProto:
@@ -36,8 +37,8 @@ def graph(
     outputs: Mapping[str, TypeProto] | Sequence[str],
 ) -> GraphProto:
     """A graph; outputs without types are found out."""
-    kinds = outputs if hasattr(outputs, "keys") else dict.fromkeys(outputs)
-    results = [named(name, kinds[name]) for name in kinds]
+    kinds = outputs if isinstance(outputs, Mapping) else dict.fromkeys(outputs)
+    results = [named(name, kind) for name, kind in kinds.items()]
     return helper.make_graph(nodes, "g", [named(*item) for item in inputs.items()], results)
 
 

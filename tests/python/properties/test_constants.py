@@ -17,10 +17,11 @@ from tests.python.properties.bits import (
     WORDS,
     arrays_of,
     assert_same,
-    dtype_of,
     dtypes_of,
     i64,
     moved_arrays,
+    rounding_of,
+    tensor_types,
     tiers,
 )
 from tests.python.properties.support import examples, kernels, shapes
@@ -56,7 +57,7 @@ def test_constant_is_numbers_or_texts(data: st.DataObject, form: str, tier: str)
     value = data.draw(values)
     opset = data.draw(st.sampled_from([first, 13, 21, 25]))
     (y,) = run_op("Constant", [], {form: value}, opset=opset, tier=tier)
-    expected = np.empty(() if form[-1] != "s" else len(value), dtype)
+    expected: np.ndarray = np.empty(() if form[-1] != "s" else len(value), dtype)
     expected[...] = value
     assert_same(y, expected)
 
@@ -101,13 +102,13 @@ def values_for_shape(draw: st.DrawFn, opset: int) -> np.ndarray:
     return draw(arrays_of(draw(st.sampled_from(from_schema)), (1,)))
 
 
-def constant_types(opset: int) -> list[np.dtype]:
+def constant_types(opset: int) -> tuple[np.dtype, ...]:
     (kinds,) = (
         c.allowed_type_strs
         for c in defs.get_schema("ConstantOfShape", opset).type_constraints
         if c.type_param_str == "T2"
     )
-    return [dtype_of(k.removeprefix("tensor(").removesuffix(")")) for k in sorted(kinds)]
+    return tensor_types(kinds)
 
 
 @kernels("EyeLike")
@@ -167,5 +168,5 @@ def test_range_of_real_numbers(data: st.DataObject, opset: int, tier: str) -> No
     assert y.dtype == dtype
     assert y.shape == (count,)
     expected = [float(exact[0] + i * exact[2]) for i in range(count)]
-    rounding = float(ml_dtypes.finfo(dtype).eps)
+    rounding = rounding_of(dtype)
     np.testing.assert_allclose(y.astype(np.float64), expected, rtol=rounding, atol=8 * rounding)

@@ -8,11 +8,12 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.python.kernel_support import run_op
+from tests.python.kernel_support import TIERS, run_op
 from tests.python.properties.bits import (
     arrays_of,
     assert_same,
@@ -41,8 +42,10 @@ def assert_equal(found: Any, expected: np.ndarray) -> None:
     if is_text(expected.dtype):
         assert found.tolist() == expected.tolist()
         return
+    if expected.dtype == ml_dtypes.bfloat16:
+        found, expected = (v.astype(np.float32) for v in (found, expected))
     np.testing.assert_array_equal(found, expected)
-    if expected.dtype.kind == "f" or expected.dtype == ml_dtypes.bfloat16:
+    if expected.dtype.kind == "f":
         real = ~np.isnan(expected)
         np.testing.assert_array_equal(np.signbit(found)[real], np.signbit(expected)[real])
 
@@ -103,7 +106,7 @@ def indices_within(shape: tuple[int, ...], axis: int) -> st.SearchStrategy[np.nd
 
 def places_along(indices: np.ndarray, axis: int, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
     """For each index, where it points: to itself, but along one axis."""
-    places = list(np.indices(indices.shape))
+    places: list[np.ndarray] = list(np.indices(indices.shape))
     places[axis] = np.where(indices < 0, indices + shape[axis], indices)
     return tuple(places)
 
@@ -122,7 +125,8 @@ def test_gather_nd(data: st.DataObject, opset: int, tier: str) -> None:
     (y,) = run_op("GatherND", [x, indices], written, opset=opset, tier=tier)
     expected = np.zeros((*loop, *x.shape[batch + depth :]), x.dtype)
     for place in np.ndindex(*loop):
-        expected[place] = x[(*place[:batch], *indices[place])]
+        source = (*place[:batch], *indices[place])
+        expected[place] = x[source]
     assert_same(y, expected)
 
 
@@ -134,7 +138,7 @@ def points_into(extents: tuple[int, ...], loop: tuple[int, ...]) -> st.SearchStr
     return st.tuples(*parts).map(lambda axes: np.stack(axes, -1))
 
 
-REDUCTIONS = {
+REDUCTIONS: dict[str, Any] = {
     "none": lambda _, new: new,
     "add": np.add,
     "mul": np.multiply,
@@ -253,7 +257,8 @@ def test_one_hot(data: st.DataObject, opset: int, tier: str) -> None:
     for place in np.ndindex(*shape):
         index = int(indices[place])
         if -depth <= index < depth:
-            expected[(*place, index)] = values[1]
+            target = (*place, index)
+            expected[target] = values[1]
     assert_same(y, np.moveaxis(expected, -1, last))
 
 
@@ -358,7 +363,7 @@ def test_unique(data: st.DataObject, opset: int, few: bool, tier: str) -> None:
     found = run_op("Unique", [x], written, opset=opset, outputs=4, tier=tier)
     whole = x.reshape(-1) if axis is None else x
     rows = np.moveaxis(whole, axis or 0, 0)
-    keys = [[Ordered(v) for v in row.reshape(-1)] for row in rows]
+    keys = [[Ordered(v) for v in rows[i : i + 1].reshape(-1)] for i in range(len(rows))]
     first = [i for i, key in enumerate(keys) if key not in keys[:i]]
     if is_sorted != 0:
         first.sort(key=lambda i: keys[i])
@@ -373,3 +378,29 @@ def test_unique(data: st.DataObject, opset: int, few: bool, tier: str) -> None:
 def sorted_types(opset: int) -> list[np.dtype]:
     """Complex numbers have no order that the standard would name."""
     return [kind for kind in dtypes_of("Unique", opset) if kind.kind != "c"]
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("reduction", ["max", "min"])
+@pytest.mark.parametrize(("old", "new"), [(1.0, math.nan), (math.nan, 1.0)])
+def test_a_reduction_passes_nan_on(reduction: str, old: float, new: float, tier: str) -> None:
+    x, updates = np.array([old], np.float32), np.array([new], np.float32)
+    written = {"reduction": reduction}
+    (y,) = run_op("ScatterElements", [x, i64(0), updates], written, opset=18, tier=tier)
+    (z,) = run_op("ScatterND", [x, np.zeros((1, 1), np.int64), updates], written, tier=tier)
+    assert np.isnan(y).all()
+    assert np.isnan(z).all()
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_indices_without_a_sign_are_not_negative(tier: str) -> None:
+    inputs = [np.array([2**64 - 1, 1], np.uint64), np.array(2), np.array([0, 1])]
+    assert run_op("OneHot", inputs, tier=tier)[0].tolist() == [[0, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_circle_goes_round_backwards_too(tier: str) -> None:
+    x, update = np.zeros((1, 3)), np.array([[1.0, 2.0]])
+    written = {"axis": 1, "mode": "circular"}
+    (y,) = run_op("TensorScatter", [x, update, i64(-1)], written, opset=24, tier=tier)
+    assert y.tolist() == [[2, 0, 1]]

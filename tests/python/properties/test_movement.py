@@ -29,6 +29,7 @@ FAR = st.sampled_from([2**63 - 1, -(2**63), 2**31, -(2**31)])
 @given(data=st.data(), opset=st.sampled_from([1, 5, 13, 14, 19, 21, 25]), tier=tiers)
 def test_reshape(data: st.DataObject, opset: int, tier: str) -> None:
     x = data.draw(moved_arrays("Reshape", opset, shapes(min_dims=1)))
+    attributes: dict[str, Any]
     expected, target, attributes = data.draw(reshaped(x.shape, opset))
     inputs = [x, i64(*target)]
     if opset == 1:
@@ -151,7 +152,7 @@ def test_transpose_in_tiles(
     shape: tuple[int, ...], perm: list[int], dtype: type, tier: str
 ) -> None:
     """Large enough for whole tiles of every element size, and what is left beside them."""
-    x = np.arange(np.prod(shape)).astype(dtype).reshape(shape)
+    x: np.ndarray = np.arange(np.prod(shape)).astype(dtype).reshape(shape)
     assert_same(run_op("Transpose", [x], {"perm": perm}, tier=tier)[0], x.transpose(perm))
 
 
@@ -201,12 +202,13 @@ def test_pad(data: st.DataObject, opset: int, tier: str) -> None:
     modes = ["constant", "reflect", "edge", *(["wrap"] if opset >= 19 else [])]
     mode = data.draw(st.none() | st.sampled_from(modes))
     pads = [data.draw(pads_of(n, mode or "constant")) for n in x.shape]
-    attributes = {} if mode is None else {"mode": mode}
+    attributes: dict[str, Any] = {} if mode is None else {"mode": mode}
+    inputs: list[np.ndarray | None] = [x]
     if opset < 11:
         value = data.draw(st.none() | st.floats(-2, 2, width=16))
         attributes["paddings" if opset == 1 else "pads"] = by_side(pads)
         attributes |= {} if value is None else {"value": value}
-        inputs, fill = [x], x.dtype.type(0 if value is None else value)
+        fill = x.dtype.type(0 if value is None else value)
     else:
         given_value = data.draw(st.none() | arrays_of(x.dtype, ()))
         inputs, pads = pad_inputs(data, x, pads, given_value, opset)
@@ -258,7 +260,7 @@ def padded(x: np.ndarray, pads: list[tuple[int, int]], mode: str, fill: Any) -> 
         return np.zeros([n + b + a for n, (b, a) in zip(places.shape, added, strict=True)], x.dtype)
     places = np.pad(places, added, mode=mode, **options)  # type: ignore[call-overload]
     elements = np.array([*x.reshape(-1), fill], x.dtype)
-    return elements[places]
+    return np.asarray(elements[places])
 
 
 @kernels("CenterCropPad")

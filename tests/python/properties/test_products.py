@@ -15,12 +15,13 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.python.kernel_support import run_op
-from tests.python.properties.bits import dtypes_of, tiers
+from tests.python.kernel_support import TIERS, run_op
+from tests.python.properties.bits import dtypes_of, rounding_of, tiers
 from tests.python.properties.models import run_node
 from tests.python.properties.support import examples, kernels
 
@@ -102,7 +103,7 @@ def assert_close(found: Any, expected: np.ndarray, magnitude: np.ndarray, terms:
     """Within the roundings of a sum of so many terms, of which Σ|term| is the magnitude."""
     summed = np.dtype(np.float64 if found.dtype == np.float64 else np.float32)
     error = (terms + 2) * np.finfo(summed).eps * magnitude
-    error = error + float(ml_dtypes.finfo(found.dtype).eps) * np.abs(expected)
+    error = error + rounding_of(found.dtype) * np.abs(expected)
     assert found.shape == expected.shape
     worst = np.max(np.abs(found.astype(np.float64) - expected) - error, initial=-1)
     assert worst <= 0, f"wrong by {worst} more than {np.max(error)}"
@@ -250,7 +251,7 @@ def test_det(data: st.DataObject, opset: int, absent: bool, tier: str) -> None:
             assert np.isnan(y[place])
             continue
         bound = math.prod(float(np.linalg.norm(row)) for row in matrix)
-        rounding = 16 * np.finfo(np.float64).eps + float(ml_dtypes.finfo(dtype).eps)
+        rounding = 16 * np.finfo(np.float64).eps + rounding_of(dtype)
         assert abs(float(y[place]) - float(leibniz(matrix))) <= rounding * bound
 
 
@@ -286,6 +287,15 @@ def test_col2im_adds_the_blocks_up(data: st.DataObject, tier: str) -> None:
             at = tuple(
                 p * s + t * d for p, s, t, d in zip(place, strides, tap, dilations, strict=True)
             )
-            padded[(..., *at)] += blocks[(slice(None), slice(None), *tap, *place)]
-    cut = tuple(slice(pads[k], pads[k] + i) for k, i in enumerate(image))
-    assert_equal(y, padded[(..., *cut)], dtype)
+            from_block = (slice(None), slice(None), *tap, *place)
+            padded[at] += blocks[from_block]
+    cut = [slice(pads[k], pads[k] + i) for k, i in enumerate(image)]
+    whole = (slice(None), slice(None), *cut)
+    assert_equal(y, padded[whole], dtype)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("rows", [[[0, 1], [math.nan, 1]], [[0, math.nan], [0, 1]]])
+def test_no_nought_hides_a_nan(rows: list[list[float]], tier: str) -> None:
+    (y,) = run_op("Det", [np.array(rows, np.float32)], opset=22, tier=tier)
+    assert np.isnan(y)
