@@ -284,11 +284,10 @@ def test_col2im_adds_the_blocks_up(data: st.DataObject, tier: str) -> None:
     blocks = x.astype(np.float64).reshape(n, c, *block, *counts)
     for tap in np.ndindex(*block):
         for place in np.ndindex(*counts):
-            at = tuple(
-                p * s + t * d for p, s, t, d in zip(place, strides, tap, dilations, strict=True)
-            )
-            from_block = (slice(None), slice(None), *tap, *place)
-            padded[at] += blocks[from_block]
+            sums = np.multiply(place, strides) + np.multiply(tap, dilations)
+            at = (slice(None), slice(None), *sums.tolist())
+            source = (slice(None), slice(None), *tap, *place)
+            padded[at] += blocks[source]
     cut = [slice(pads[k], pads[k] + i) for k, i in enumerate(image)]
     whole = (slice(None), slice(None), *cut)
     assert_equal(y, padded[whole], dtype)
