@@ -77,7 +77,7 @@ std::unique_ptr<Kernel> MakeSplit(const NodeSpec& node) {
             context.OutputCount(), " outputs");
     int64_t at = 0;
     for (size_t k = 0; k < parts.size(); ++k) {
-      Require(parts[k] >= 0 && at + parts[k] <= in.extent, ErrorCode::kInvalidArgument, "part ", k, " of ", parts[k],
+      Require(parts[k] >= 0 && parts[k] <= in.extent - at, ErrorCode::kInvalidArgument, "part ", k, " of ", parts[k],
               " does not fit into an axis of ", in.extent);
       if (context.HasOutput(k)) {
         Shape shape = x.shape();

@@ -148,9 +148,10 @@ std::unique_ptr<Kernel> MakeOneHot(const NodeSpec& node) {
     Tensor& y = context.Output(0, values.dtype(), shape);
     FillElements(y.dtype(), values.raw(), y.raw(), 0, y.elements());
     const int64_t* at = ReadAs<int64_t>(context, indices);
+    const bool signed_indices = indices.dtype() != DType::kUInt64;  // its upper half looks negative, and lies outside
     const int64_t inner = indices.shape().elements(axis, indices.rank());
     for (int64_t i = 0; i < indices.elements(); ++i) {
-      const int64_t index = at[i] < 0 ? at[i] + depth : at[i];
+      const int64_t index = at[i] < 0 && signed_indices ? at[i] + depth : at[i];
       if (index < 0 || index >= depth) continue;
       CopyElements(y.dtype(), values.raw(), 1, y.raw(), ((i / inner) * depth + index) * inner + i % inner, 1);
     }

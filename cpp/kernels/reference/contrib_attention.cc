@@ -42,8 +42,9 @@ Attributes ReadAttributes(const NodeSpec& node) {
   a.rotate = given.Int("do_rotary", 0) != 0;
   a.interleaved = given.Int("rotary_interleaved", 0) != 0;
   a.hidden = given.Ints("qkv_hidden_sizes");
-  Require(a.heads > 0 && a.key_heads > 0 && a.heads % a.key_heads == 0, ErrorCode::kInvalidModel, "num_heads is ",
-          a.heads, " and kv_num_heads ", a.key_heads);
+  constexpr int64_t kMost = int64_t{1} << 31;
+  Require(a.heads > 0 && a.heads < kMost && a.key_heads > 0 && a.heads % a.key_heads == 0, ErrorCode::kInvalidModel,
+          "num_heads is ", a.heads, " and kv_num_heads ", a.key_heads);
   return a;
 }
 
@@ -235,8 +236,8 @@ std::unique_ptr<Kernel> MakeAttention(const NodeSpec& node) {
     RequireRank(w, 2, "the weights");
     const int64_t third = w.dim(1) / 3;
     const std::vector<int64_t> hidden = a.hidden.empty() ? std::vector<int64_t>{third, third, third} : a.hidden;
-    Require(w.dim(0) == x.dim(2) && hidden[0] == hidden[1] && hidden[0] > 0 && hidden[2] > 0 &&
-                hidden[0] + hidden[1] + hidden[2] == w.dim(1),
+    Require(w.dim(0) == x.dim(2) && hidden[0] == hidden[1] && hidden[0] > 0 && hidden[2] > 0 && hidden[0] <= w.dim(1) &&
+                hidden[2] <= w.dim(1) && hidden[0] + hidden[1] + hidden[2] == w.dim(1),
             ErrorCode::kInvalidArgument, "the weights have shape ", w.shape(), " for an input of shape ", x.shape());
     Require(!context.HasInput(2) || context.Input(2).shape() == Shape{w.dim(1)}, ErrorCode::kInvalidArgument,
             "the bias must have one number for each column of the weights");
@@ -395,6 +396,8 @@ Lengths ReadLengths(KernelContext& context, int64_t batch, int64_t queries, int6
           "seqlens_k has shape ", context.Input(5).shape(), " and total_sequence_length ", context.Input(6).shape(),
           " for ", batch, " batches");
   Lengths out;
+  constexpr int64_t kMost = int64_t{1} << 31;
+  Require(longest[0] < kMost, ErrorCode::kInvalidArgument, "total_sequence_length is ", longest[0]);
   out.buffer = std::max(longest[0], capacity);
   const bool first = longest[0] == queries;
   for (int64_t key : last) {
@@ -449,7 +452,7 @@ template <typename C>
 C* Append(KernelContext& context, const AttentionSizes& s, const Lengths& lengths, const Tensor* past, const C* now) {
   const int64_t capacity = past == nullptr ? 0 : past->dim(2);
   const C* before = past == nullptr ? nullptr : ReadAs<C>(context, *past);
-  const auto size = static_cast<size_t>(s.batch * s.key_heads * lengths.buffer * s.width);
+  const auto size = static_cast<size_t>(Shape{s.batch, s.key_heads, lengths.buffer, s.width}.elements());
   C* present = context.Scratch<C>(size);
   std::fill_n(present, size, C{0});
   for (int64_t i = 0; i < s.batch * s.key_heads; ++i) {

@@ -64,6 +64,9 @@ Labels LabelsOf(const std::string& term, size_t rank) {
   Labels out;
   const bool ellipsis = term.find(kEllipsis) != std::string::npos;
   const size_t letters = term.size() - (ellipsis ? 1 : 0);
+  Require(term.find_first_of("->") == std::string::npos && term.find(kEllipsis) == term.rfind(kEllipsis),
+          ErrorCode::kInvalidModel, "the term '", term,
+          "' of the equation (with '.' for '...') has an arrow's part or a second ellipsis");
   Require(ellipsis ? letters <= rank : letters == rank, ErrorCode::kInvalidArgument, "the term '", term,
           "' does not fit an operand of rank ", rank);
   for (char c : term) {

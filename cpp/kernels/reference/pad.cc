@@ -79,8 +79,9 @@ void RunPad(KernelContext& context, const std::vector<int64_t>& pads, const std:
   Shape shape = x.shape();
   for (size_t i = 0; i < x.rank(); ++i) {
     constexpr int64_t kMost = int64_t{1} << 60;
-    Require(std::max(before[i], after[i]) < kMost, ErrorCode::kInvalidArgument, "pads ", before[i], " and ", after[i],
-            " along axis ", i, " are too big");
+    Require(std::max(before[i], after[i]) < kMost && std::min(before[i], after[i]) > -kMost,
+            ErrorCode::kInvalidArgument, "pads ", before[i], " and ", after[i], " along axis ", i,
+            " are too far from 0");
     shape[i] += before[i] + after[i];
     Require(shape[i] >= 0, ErrorCode::kInvalidArgument, "pads ", before[i], " and ", after[i], " cut more than axis ",
             i, " of shape ", x.shape(), " has");

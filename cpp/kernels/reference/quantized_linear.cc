@@ -141,9 +141,18 @@ IntegerConv ResolveConv(const WindowAttributes& attributes, int64_t groups, cons
   return {ConvSizesOf(x.shape(), w.shape(), groups), attributes.Resolve(SpatialOf(x.shape()), SpatialOf(w.shape()))};
 }
 
+/// The one element that a parameter of a whole tensor has.
+template <typename T>
+T Single(const Tensor& parameter, const char* name) {
+  Require(parameter.elements() == 1, ErrorCode::kInvalidArgument, name, " must have one element, and has shape ",
+          parameter.shape());
+  return parameter.To<T>()[0];
+}
+
 /// The int32 sums of a convolution whose padding is the zero point.
 void ConvolveIntegers(KernelContext& context, const IntegerConv& conv, const Tensor& x, const Tensor* x_zero,
                       const Tensor& w, const Tensor* w_zero, uint32_t* sums) {
+  if (x_zero != nullptr) Single<int32_t>(*x_zero, "x_zero_point");
   const uint32_t* left = Centred(context, x, x_zero, Shape{});
   const uint32_t* right = Centred(context, w, w_zero, w_zero != nullptr ? ChannelShape(*w_zero, w) : Shape{});
   Convolve<uint32_t>(context.Threads(), conv.sizes, conv.window, left, right, sums);
@@ -184,10 +193,10 @@ std::unique_ptr<Kernel> MakeQLinearConv(const NodeSpec& node) {
         }
         ConvolveIntegers(context, conv, x, &context.Input(2), w, &context.Input(5), sums);
         ChannelShape(w_scale, w);
-        const float x_scale = context.Input(1).To<float>()[0];
+        const float x_scale = Single<float>(context.Input(1), "x_scale");
         const std::vector<float> w_scales = w_scale.To<float>();
-        const float y_scale = context.Input(6).To<float>()[0];
-        const double zero = y_zero.To<double>()[0];
+        const float y_scale = Single<float>(context.Input(6), "y_scale");
+        const double zero = Single<double>(y_zero, "y_zero_point");
         const QuantizedRange range = RangeOf(y_zero.dtype());
         float* out = context.Scratch<float>(static_cast<size_t>(y.elements()));
         for (int64_t i = 0; i < y.elements(); ++i) {

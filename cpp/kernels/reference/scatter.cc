@@ -1,5 +1,6 @@
 // Scatter, ScatterElements, ScatterND and TensorScatter.
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -24,6 +25,13 @@ Reduction ReadReduction(const NodeSpec& node) {
   Fail(ErrorCode::kInvalidModel, "attribute 'reduction' is '", name, "', not none, add, mul, max or min");
 }
 
+template <typename W>
+bool IsNaN(W value) {
+  if constexpr (std::is_floating_point_v<W>) return std::isnan(value);
+  return false;
+}
+
+/// NaN is passed on, from either side.
 template <typename T>
 T Reduce(Reduction reduction, T a, T b) {
   using W = Wide<T>;
@@ -47,9 +55,9 @@ T Reduce(Reduction reduction, T a, T b) {
       else
         return static_cast<T>(x * y);
     case Reduction::kMax:
-      return y > x ? b : a;
+      return y > x || IsNaN(y) ? b : a;
     case Reduction::kMin:
-      return y < x ? b : a;
+      return y < x || IsNaN(y) ? b : a;
   }
   return b;
 }
@@ -163,11 +171,13 @@ std::unique_ptr<Kernel> MakeTensorScatter(const NodeSpec& node) {
         const int64_t length = update.dim(axis);
         const int64_t per_batch = shape.elements(1, axis);
         for (int64_t o = 0; o < s.outer; ++o) {
-          const int64_t first = positions[static_cast<size_t>(o / per_batch)];
+          const int64_t given_first = positions[static_cast<size_t>(o / per_batch)];
+          // The remainder of a division that rounds down: circular positions may be negative.
+          const int64_t first = circular && length > 0 ? (given_first % s.extent + s.extent) % s.extent : given_first;
+          Require(length == 0 || (first >= 0 && (circular || first <= s.extent - length)), ErrorCode::kInvalidArgument,
+                  "write index ", given_first, " and ", length, " rows reach out of an axis of ", s.extent);
           for (int64_t i = 0; i < length; ++i) {
             const int64_t at = circular ? (first + i) % s.extent : first + i;
-            Require(at >= 0 && at < s.extent, ErrorCode::kInvalidArgument, "write index ", first, " plus ", i,
-                    " lies outside of an axis of ", s.extent);
             CopyElements(y.dtype(), update.raw(), (o * length + i) * s.inner, y.raw(), (o * s.extent + at) * s.inner,
                          s.inner);
           }

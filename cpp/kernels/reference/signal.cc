@@ -157,12 +157,17 @@ std::unique_ptr<Kernel> MakeMelWeightMatrix(const NodeSpec& node) {
     const int64_t bands = ScalarFrom(context.Input(0));
     const int64_t length = ScalarFrom(context.Input(1));
     const int64_t rate = ScalarFrom(context.Input(2));
-    const double low = HertzToMel(context.Input(3).To<double>().at(0));
-    const double high = HertzToMel(context.Input(4).To<double>().at(0));
+    for (size_t i : {size_t{3}, size_t{4}}) {
+      Require(context.Input(i).elements() == 1, ErrorCode::kInvalidArgument,
+              "an edge of the bands must be one number, ", "and has shape ", context.Input(i).shape());
+    }
+    const double low = HertzToMel(context.Input(3).To<double>()[0]);
+    const double high = HertzToMel(context.Input(4).To<double>()[0]);
     Require(bands > 0 && length > 0 && rate > 0 && bands < (int64_t{1} << 31) && length < (int64_t{1} << 31),
             ErrorCode::kInvalidArgument, "num_mel_bins is ", bands, ", dft_length ", length, " and sample_rate ", rate);
     const int64_t bins = length / 2 + 1;
-    std::vector<int64_t> edges;  // of the triangles, as bins of the spectrum
+    Tensor& y = context.Output(0, dtype, {bins, bands});  // first: what is too big for memory is not to be computed
+    std::vector<int64_t> edges;                           // of the triangles, as bins of the spectrum
     const double step = (high - low) / static_cast<double>(bands + 2);
     for (int64_t i = 0; i < bands + 2; ++i) {
       const double hertz = MelToHertz(static_cast<double>(i) * step + low);
@@ -171,7 +176,6 @@ std::unique_ptr<Kernel> MakeMelWeightMatrix(const NodeSpec& node) {
               " Hz, and the spectrum to ", static_cast<double>(rate) / 2);
       edges.push_back(static_cast<int64_t>(bin));
     }
-    Tensor& y = context.Output(0, dtype, {bins, bands});
     std::vector<double> weights(static_cast<size_t>(bins * bands), 0.0);
     for (int64_t i = 0; i < bands; ++i) {
       const int64_t first = edges[static_cast<size_t>(i)];
@@ -188,8 +192,11 @@ std::unique_ptr<Kernel> MakeMelWeightMatrix(const NodeSpec& node) {
   });
 }
 
-/// By elimination with the greatest pivot of each column.
+/// By elimination with the greatest pivot of each column. NaN is passed on: elimination would lose it among noughts.
 double Determinant(std::vector<double> m, int64_t n) {
+  for (double value : m) {
+    if (std::isnan(value)) return value;
+  }
   double product = 1;
   const auto at = [&](int64_t i, int64_t j) -> double& { return m[static_cast<size_t>(i * n + j)]; };
   for (int64_t k = 0; k < n; ++k) {

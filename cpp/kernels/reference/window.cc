@@ -124,6 +124,9 @@ Window WindowAttributes::Open(Span<const int64_t> kernel) const {
 
 Window WindowAttributes::Resolve(Span<const int64_t> spatial, Span<const int64_t> kernel) const {
   Window w = Open(kernel);
+  Require(kernel.empty() || std::equal(kernel.begin(), kernel.end(), w.kernel.begin(), w.kernel.end()),
+          ErrorCode::kInvalidArgument, "attribute 'kernel_shape' is ", Shape(Span<const int64_t>(w.kernel)),
+          ", and the filters are of ", Shape(kernel));
   Require(w.kernel.size() == spatial.size(), ErrorCode::kInvalidArgument, "the kernel has ", w.kernel.size(),
           " spatial axes and the input ", spatial.size());
   w.input.assign(spatial.begin(), spatial.end());
