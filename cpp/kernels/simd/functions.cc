@@ -181,9 +181,7 @@ struct SoftplusOp {
 
 struct MishOp {
   static HWY_INLINE V Apply(D d, V x, Parameters p) {
-    const V tanh = hn::Tanh(d, SoftplusOp::Apply(d, x, p));
-    // Where softplus is 0 the limit is 0, not -inf · 0.
-    return KeepNaN(x, hn::IfThenElse(hn::Lt(x, hn::Set(d, -100.0f)), hn::Neg(hn::Zero(d)), hn::Mul(x, tanh)));
+    return KeepNaN(x, hn::Mul(x, hn::Tanh(d, SoftplusOp::Apply(d, x, p))));
   }
 };
 
