@@ -202,3 +202,12 @@ def test_where_of_strings() -> None:
     a = np.array(["yes", "yes"], dtype=object)
     b = np.array(["a long string that does not fit a small buffer"], dtype=object)
     assert run_op("Where", [c, a, b])[0].tolist() == ["yes", b[0]]
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_exponentials_beyond_the_range_are_infinite(tier: str) -> None:
+    x = np.array([88.5, 89.0, 200.0, 4e7, 3e38, -104.0, -200.0, -4e7, -3e38], np.float32)
+    (y,) = run_op("Exp", [x], tier=tier)
+    np.testing.assert_allclose(y[0], np.exp(np.float64(88.5)), rtol=1e-6)
+    np.testing.assert_array_equal(y[1:5], np.full(4, math.inf))
+    np.testing.assert_allclose(y[5:], np.zeros(4), atol=1e-45)

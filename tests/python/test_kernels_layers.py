@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from tests.python.kernel_support import run_op
+import onnxforge
+from tests.python.kernel_support import TIERS, run_op
 from tests.python.support import run_peer
 
 RNG = np.random.default_rng(3)
@@ -75,6 +77,13 @@ def test_norms_and_means_of_integers_do_not_overflow_on_the_way() -> None:
     big = np.array([2**31 - 1, 2**31 - 1, 2**31 - 4], np.int32)
     assert run_op("ReduceMean", [big])[0].tolist() == [2**31 - 2]
     assert run_op("ReduceMean", [-big])[0].tolist() == [-(2**31) + 2]
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("name", ["ReduceSum", "ReduceL2"])
+def test_an_axis_that_is_named_twice_is_refused(name: str, tier: str) -> None:
+    with pytest.raises(onnxforge.InvalidArgumentError, match="axis -2 is named twice"):
+        run_op(name, [np.ones((2, 3), np.float32), np.array([0, -2])], tier=tier)
 
 
 def test_a_reduction_of_nothing_is_its_neutral_element() -> None:
@@ -285,3 +294,17 @@ def test_dropout_drops_in_training_only() -> None:
     )
     np.testing.assert_array_equal(mask, np.random.RandomState(5).uniform(size=x.shape) >= 0.25)
     np.testing.assert_allclose(y, mask / 0.75, rtol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [1, 2])
+def test_what_tells_dropout_to_train_is_one_number(wrong: int) -> None:
+    inputs = [np.ones(3, np.float32), np.array([0.5], np.float32), np.array([True])]
+    inputs[wrong] = inputs[wrong][:0]
+    with pytest.raises(onnxforge.InvalidArgumentError, match=r"one number each.*\[0\]"):
+        run_op("Dropout", inputs)
+
+
+@pytest.mark.parametrize("seed", [math.inf, -math.inf, math.nan, 1e19])
+def test_a_seed_that_is_no_integer_of_64_bits_is_refused(seed: float) -> None:
+    with pytest.raises(onnxforge.InvalidModelError, match="attribute 'seed' is"):
+        run_op("RandomUniform", [], {"shape": [1], "seed": seed})

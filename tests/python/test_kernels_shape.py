@@ -217,3 +217,10 @@ def test_cast_between_strings_and_numbers() -> None:
     numbers = np.array([0.1, -2.0, 1e20], np.float32)
     back = [np.float32(s) for s in run_op("Cast", [numbers], {"to": 8})[0]]
     np.testing.assert_array_equal(back, numbers)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_subnormal_numbers_are_short_text(dtype: type) -> None:
+    x = np.array([np.finfo(dtype).smallest_subnormal, -0.0, 1.0], dtype)
+    (y,) = run_op("Cast", [x], {"to": 8})
+    assert y.tolist() == ["5e-324" if dtype is np.float64 else "1e-45", "-0", "1"]

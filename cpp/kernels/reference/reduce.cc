@@ -9,6 +9,7 @@
 #include "reference/broadcast.h"
 #include "reference/compute.h"
 #include "reference/list.h"
+#include "reference/strided.h"
 
 namespace onnxforge::reference {
 
@@ -29,7 +30,7 @@ std::vector<bool> ReduceAxes::Reduced(const KernelContext& context, size_t rank)
   if (IsNoop(context)) return reduced;
   const Tensor* input = by_input_ ? context.OptionalInput(1) : nullptr;
   const std::vector<int64_t> axes = input != nullptr ? input->To<int64_t>() : axes_;
-  for (int64_t axis : axes) reduced[NormalizeAxis(axis, rank)] = true;
+  for (size_t axis : NormalizeAxes(axes, rank)) reduced[axis] = true;
   if (axes.empty()) reduced.assign(rank, true);
   return reduced;
 }

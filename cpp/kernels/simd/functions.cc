@@ -78,7 +78,10 @@ struct ErfOp {
 };
 
 struct ExpOp {
-  static HWY_INLINE V Apply(D d, V x, Parameters) { return KeepNaN(x, hn::Exp(d, x)); }
+  static HWY_INLINE V Apply(D d, V x, Parameters) {
+    // Highway's has a range, and what is beyond it does not become infinity.
+    return KeepNaN(x, hn::Exp(d, hn::Min(x, hn::Set(d, 104.0f))));
+  }
 };
 
 /// Quantised to [kLeast, kGreatest] with scale alpha and zero point beta, and back; NaN becomes the number that 0

@@ -22,6 +22,10 @@ from tests.python.properties.support import shapes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+finfo: Any = ml_dtypes.finfo
+iinfo: Any = ml_dtypes.iinfo
+"""As NumPy's own, which do not know the types of ml_dtypes."""
+
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -106,7 +110,7 @@ def _edges(dtype: np.dtype[Any]) -> np.ndarray:
     if not is_float(dtype):
         info = np.iinfo(dtype)
         return np.array([info.min, info.min + 1, info.max - 1, info.max, 0, 1, 2], dtype)
-    limits = ml_dtypes.finfo(dtype)
+    limits = finfo(dtype)
     positive = [0, 0.5, 1, 1.5, 2.5, 3, 88, 710, limits.max, limits.tiny, limits.smallest_subnormal]
     with np.errstate(all="ignore"):
         half = np.array([*(float(x) for x in positive), np.inf, np.nan]).astype(dtype)
@@ -126,7 +130,7 @@ def any_numbers(dtype: np.dtype[Any], count: int, seed: int) -> np.ndarray:
 
 
 @st.composite
-def tensors(draw: st.DrawFn, dtype: np.dtype[Any], shape: Any = None) -> np.ndarray:
+def tensors(draw: st.DrawFn, dtype: np.dtype[Any], shape: Any = None) -> Any:
     """Tensors of any numbers. `shape`: a tuple, or a strategy.
 
     Made by NumPy from a seed: an array whose elements are drawn is either slow or mostly one
@@ -170,7 +174,7 @@ def assert_close(
     """
     exact = np.asarray(exact, np.float64)
     assert found.shape == exact.shape, f"{found.shape} for {exact.shape}"
-    info = ml_dtypes.finfo(found.dtype)
+    info = finfo(found.dtype)
     epsilon, least = float(info.eps), float(info.smallest_subnormal)
     with np.errstate(all="ignore"):
         spacing = np.maximum(np.abs(exact) * epsilon, least)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Formula = Callable[[Any, Any], Any]
 
 
-def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def divide(a: np.ndarray, b: np.ndarray) -> Any:
     """Of integers: towards zero, and 0 where the divisor is."""
     if is_float(a.dtype):
         return np.divide(a, b)
@@ -46,14 +46,14 @@ def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return _integers(whole, a, b)
 
 
-def remainder(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def remainder(a: np.ndarray, b: np.ndarray) -> Any:
     """With the divisor's sign, as Python's; 0 where the divisor is."""
     if is_float(a.dtype):
         return np.mod(a, b)
     return _integers([0 if q == 0 else p % q for p, q in _pairs(a, b)], a, b)
 
 
-def truncated_remainder(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def truncated_remainder(a: np.ndarray, b: np.ndarray) -> Any:
     """With the dividend's sign, as C's; 0 where the divisor is."""
     if is_float(a.dtype):
         return np.fmod(a, b)
@@ -120,6 +120,16 @@ def many_shapes(count: int) -> st.SearchStrategy[tuple[tuple[int, ...], ...]]:
     return shapes.map(lambda found: found.input_shapes)
 
 
+def operands(dtype: np.dtype[Any], shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
+    """Any numbers, or one over and over that a pass may know something of."""
+    known = st.sampled_from([0.0, -0.0, 1.0, 2.0]).map(lambda x: np.full(shape, x).astype(dtype))
+    return st.one_of(tensors(dtype, shape), tensors(dtype, shape), known)
+
+
+CONSTANT = st.sampled_from([(), (0,), (1,)])
+"""Which operand is an initializer, so that the passes see its value."""
+
+
 @kernels(*(name.strip() for name in ARITHMETIC))
 @pytest.mark.parametrize("name", sorted(ARITHMETIC))
 @examples
@@ -131,10 +141,17 @@ def test_functions_of_two_numbers(
     formula, attributes = ARITHMETIC[name]
     name = name.strip()
     signature = data.draw(signatures(name, since=2 if name == "Mod" else 7))
-    a, b = (data.draw(tensors(signature.dtype, shape)) for shape in shapes)
+    a, b = (data.draw(operands(signature.dtype, shape)) for shape in shapes)
     with np.errstate(all="ignore"):
         expected = np.asarray(formula(wide(a), wide(b)))
-    (y,) = run_op(name, [a, b], attributes, opset=signature.opset, tier=signature.tier)
+    (y,) = run_op(
+        name,
+        [a, b],
+        attributes,
+        opset=signature.opset,
+        tier=signature.tier,
+        constants=data.draw(CONSTANT),
+    )
     if expected.dtype == np.bool_ or not is_float(a.dtype):
         assert_same(y, expected)
     else:
@@ -224,8 +241,13 @@ def test_pow(shapes: tuple[tuple[int, ...], ...], data: st.DataObject) -> None:
         b = data.draw(moderate(exponent, shapes[1], 0, 4))
     else:
         a = data.draw(tensors(signature.dtype, shapes[0]))
-        b = data.draw(tensors(exponent, shapes[1]))
-    (y,) = run_op("Pow", [a, b], opset=signature.opset, tier=signature.tier)
+        known = st.sampled_from([-1.0, 0.0, 1.0, 2.0, 3.0, 4.0])
+        b = data.draw(
+            tensors(exponent, shapes[1])
+            | known.map(lambda x: np.full(shapes[1], abs(x) if exponent.kind == "u" else x))
+        ).astype(exponent)
+    constants = data.draw(CONSTANT)
+    (y,) = run_op("Pow", [a, b], opset=signature.opset, tier=signature.tier, constants=constants)
     assert y.dtype == a.dtype
     if whole and not is_float(exponent):
         values = [power(p, q, a.dtype) for p, q in _pairs(a, b)]
@@ -237,6 +259,19 @@ def test_pow(shapes: tuple[tuple[int, ...], ...], data: st.DataObject) -> None:
         assert_same(y, expected.astype(a.dtype))
     else:
         assert_close(y, expected, ulps=2)
+
+
+@kernels("Pow")
+@examples
+@given(data=st.data(), tier=st.sampled_from(TIERS), constant=st.booleans())
+def test_pow_of_a_half(data: st.DataObject, tier: str, constant: bool) -> None:
+    """A constant exponent makes it a root. That of -∞ is another: it is not drawn."""
+    x = data.draw(tensors(np.dtype(np.float32)))
+    x = np.where(np.isneginf(x), np.float32(1), x)
+    constants = (1,) if constant else ()
+    (y,) = run_op("Pow", [x, np.array(0.5, np.float32)], tier=tier, constants=constants)
+    with np.errstate(all="ignore"):
+        assert_close(y, np.power(wide(x), 0.5), ulps=1)
 
 
 def mean(*values: np.ndarray) -> np.ndarray:

@@ -137,7 +137,7 @@ def test_one_step(
         [data.draw(moderate(of_type, shape, 0.1, 4)) for shape in sides]
         for _ in range(optimizer.states)
     ]
-    inputs = [
+    inputs: list[Any] = [
         rate,
         np.array(count, np.int64),
         *values,

@@ -20,6 +20,8 @@ from tests.python.kernel_support import TIERS, run_op
 from tests.python.properties.numerics import (
     assert_close,
     assert_same,
+    finfo,
+    iinfo,
     moderate,
 )
 from tests.python.properties.support import examples, kernels, shapes
@@ -83,7 +85,7 @@ def grids(draw: st.DrawFn, shape: tuple[int, ...], opset: int, scale: Any, to: A
     scales = rng.choice(SCALES, sides).astype(scale)
     zeros = np.zeros(sides, to)
     if is_whole(to):
-        info = ml_dtypes.iinfo(to)
+        info = iinfo(to)
         zeros = rng.integers(int(info.min), int(info.max) + 1, sides).astype(to)
 
     def spread(x: np.ndarray) -> np.ndarray:
@@ -104,7 +106,7 @@ def is_whole(dtype: Any) -> bool:
 
 
 def greatest(dtype: Any) -> float:
-    return float(ml_dtypes.finfo(dtype).max)
+    return float(finfo(dtype).max)
 
 
 def code(dtype: Any) -> int:
@@ -150,7 +152,7 @@ def test_quantize_linear(data: st.DataObject, shape: tuple[int, ...], to: Any) -
         quotient = x.astype(np.float32) / grid.scales.astype(np.float32)
         quotient = quotient.astype(precision).astype(np.float64)
         if is_whole(to):
-            info = ml_dtypes.iinfo(to)
+            info = iinfo(to)
             expected = np.clip(np.rint(quotient) + zeros, int(info.min), int(info.max))
         else:
             bounded = saturate or to not in FLOAT8S
@@ -183,7 +185,7 @@ def test_dequantize_linear(data: st.DataObject, shape: tuple[int, ...], of: Any)
     scale = np.dtype(data.draw(st.sampled_from(types)))
     rng = np.random.default_rng(data.draw(st.integers(0, 1 << 32)))
     if is_whole(of):
-        info = ml_dtypes.iinfo(of)
+        info = iinfo(of)
         x = rng.integers(int(info.min), int(info.max) + 1, shape).astype(of)
     else:
         x = rng.uniform(-greatest(of), greatest(of), shape).astype(of)

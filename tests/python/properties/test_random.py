@@ -35,7 +35,7 @@ def code(dtype: np.dtype[Any]) -> int:
 
 
 @st.composite
-def distributions(draw: st.DrawFn, normal: bool) -> tuple[dict[str, float], float, float]:
+def distributions(draw: st.DrawFn, normal: bool) -> tuple[dict[str, Any], float, float]:
     """Attributes, the offset and the scale that they mean."""
     names = ("mean", "scale") if normal else ("low", "high")
     attributes = draw(
