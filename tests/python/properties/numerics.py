@@ -162,15 +162,13 @@ def wide(x: np.ndarray) -> np.ndarray:
         return x.astype(np.float64)
 
 
-def assert_close(
-    found: np.ndarray, exact: Any, ulps: float = 0, slack: Any = 0.0, floor: float = 0.0
-) -> None:
-    """Compare with what float64 (or a wider type) gives.
+def assert_close(found: np.ndarray, exact: Any, ulps: float = 0, slack: Any = 0.0) -> None:
+    """Compare with what float64 gives.
 
     Each number must be one that `found`'s type rounds something to that is no farther from the
     exact result than `ulps` times the type's spacing there, plus `slack` times its epsilon (for
-    results smaller than what they are made from), plus `floor`. So nothing but the nearest number
-    will do where all are 0, and overflow is where the type has it.
+    results smaller than what they are made from). So nothing but the nearest number will do where
+    both are 0, and overflow is where the type has it.
     """
     exact = np.asarray(exact, np.float64)
     assert found.shape == exact.shape, f"{found.shape} for {exact.shape}"
@@ -178,7 +176,7 @@ def assert_close(
     epsilon, least = float(info.eps), float(info.smallest_subnormal)
     with np.errstate(all="ignore"):
         spacing = np.maximum(np.abs(exact) * epsilon, least)
-        room = np.where(np.isfinite(exact), spacing * ulps + slack * epsilon + floor, 0.0)
+        room = np.where(np.isfinite(exact), spacing * ulps + slack * epsilon, 0.0)
         room = np.where(np.isnan(room), 0.0, room)
         low = (exact - room).astype(found.dtype).astype(np.float64)
         high = (exact + room).astype(found.dtype).astype(np.float64)

@@ -75,6 +75,9 @@ def softplus(x: np.ndarray) -> Any:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+SUBNORMAL = float(np.finfo(np.float32).tiny)
+"""A factor below this has lost digits before it is multiplied by x."""
+
 FUNCTIONS: dict[str, Function] = {
     "Abs": exact(np.abs),
     "Acos": elementary(np.arccos),
@@ -119,7 +122,11 @@ FUNCTIONS: dict[str, Function] = {
         formula=lambda x, a: np.where(x < 0, a["alpha"] * x, x), defaults={"alpha": 0.01}, ulps=1
     ),
     "Log": elementary(np.log),
-    "Mish": Function(formula=lambda x, _a: x * np.tanh(softplus(x)), ulps=8),
+    "Mish": Function(
+        formula=lambda x, _a: x * np.tanh(softplus(x)),
+        ulps=8,
+        slack=lambda x, _a: np.abs(x) * SUBNORMAL,
+    ),
     "Neg": exact(np.negative),
     "Reciprocal": exact(np.reciprocal),
     "Relu": exact(lambda x: np.maximum(x, 0)),
@@ -142,7 +149,10 @@ FUNCTIONS: dict[str, Function] = {
         defaults={"alpha": 1.0},
         ulps=4,
         # The error of alpha · x is a factor of the exponential.
-        slack=lambda x, a: np.nan_to_num(np.abs(a["alpha"] * x * x * sigmoid(a["alpha"] * x))),
+        slack=lambda x, a: (
+            np.nan_to_num(np.abs(a["alpha"] * x * x * sigmoid(a["alpha"] * x)))
+            + np.abs(x) * SUBNORMAL
+        ),
     ),
     "Tan": elementary(np.tan),
     "Tanh": elementary(np.tanh),
