@@ -57,19 +57,6 @@ def compare(
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
 
 
-REDUCTIONS = {
-    "ReduceL1": lambda x, axis: np.sum(np.abs(x), axis, keepdims=True),
-    "ReduceL2": lambda x, axis: np.sqrt(np.sum(x * x, axis, keepdims=True)),
-    "ReduceLogSumExp": lambda x, axis: np.log(np.sum(np.exp(x), axis, keepdims=True)),
-    "ReduceMax": lambda x, axis: np.max(x, axis, keepdims=True),
-    "ReduceMean": lambda x, axis: np.mean(x, axis, keepdims=True),
-    "ReduceMin": lambda x, axis: np.min(x, axis, keepdims=True),
-    "ReduceProd": lambda x, axis: np.prod(x, axis, keepdims=True),
-    "ReduceSum": lambda x, axis: np.sum(x, axis, keepdims=True),
-    "ReduceSumSquare": lambda x, axis: np.sum(x * x, axis, keepdims=True),
-}
-
-
 def test_norms_and_means_of_integers_do_not_overflow_on_the_way() -> None:
     x = np.array([60000, 80000], np.int32)
     assert run_op("ReduceL2", [x])[0].tolist() == [100000]
