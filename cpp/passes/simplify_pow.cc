@@ -1,5 +1,6 @@
 // Before: x → Pow(·, c) → y, with c = 1/2, 2 or 3 in float32.
-// After:  x → Sqrt, or x · x, or x · x · x → y.
+// After:  x → Sqrt, or x · x, or x · x · x → y. The root of -∞ is NaN, where C's pow has ∞; NumPy and PyTorch take the
+// same short cut.
 
 #include <utility>
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import TypeProto, ValueInfoProto, helper
+from onnx import TypeProto, ValueInfoProto, helper, numpy_helper
 
 import onnxforge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 TIERS = ("reference", "auto")
 """Every kernel is tested in the oracle's tier and in the one that sessions take by default."""
@@ -25,17 +25,25 @@ def run_op(
     domain: str = "",
     outputs: int = 1,
     tier: str = "reference",
+    constants: Collection[int] = (),
 ) -> list[Any]:
-    """Run one node on arrays (None: an input left out) and return its outputs."""
+    """Run one node on arrays (None: an input left out) and return its outputs.
+
+    `constants`: the inputs that the model holds as initializers, so that a kernel is made for their
+    values.
+    """
     names = [f"x{i}" if value is not None else "" for i, value in enumerate(inputs)]
     results = [f"y{i}" for i in range(outputs)]
     node = helper.make_node(op_type, names, results, domain=domain, **(attributes or {}))
-    feeds = {name: value for name, value in zip(names, inputs, strict=True) if value is not None}
+    values = {name: value for name, value in zip(names, inputs, strict=True) if value is not None}
+    held = {f"x{i}" for i in constants}
+    feeds = {name: value for name, value in values.items() if name not in held}
     graph = helper.make_graph(
         [node],
         "one_node",
         [_value_info(name, value) for name, value in feeds.items()],
         [_unknown(name) for name in results],
+        [numpy_helper.from_array(values[name], name) for name in held & set(values)],
     )
     opsets = [helper.make_opsetid("", opset)]
     if domain:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from onnx import TensorProto, helper
 
-from tests.python.kernel_support import run_op
+import onnxforge
+from tests.python.kernel_support import TIERS, run_op
 from tests.python.support import run_peer
 
 RNG = np.random.default_rng(3)
@@ -58,29 +57,20 @@ def compare(
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
 
 
-REDUCTIONS = {
-    "ReduceL1": lambda x, axis: np.sum(np.abs(x), axis, keepdims=True),
-    "ReduceL2": lambda x, axis: np.sqrt(np.sum(x * x, axis, keepdims=True)),
-    "ReduceLogSumExp": lambda x, axis: np.log(np.sum(np.exp(x), axis, keepdims=True)),
-    "ReduceMax": lambda x, axis: np.max(x, axis, keepdims=True),
-    "ReduceMean": lambda x, axis: np.mean(x, axis, keepdims=True),
-    "ReduceMin": lambda x, axis: np.min(x, axis, keepdims=True),
-    "ReduceProd": lambda x, axis: np.prod(x, axis, keepdims=True),
-    "ReduceSum": lambda x, axis: np.sum(x, axis, keepdims=True),
-    "ReduceSumSquare": lambda x, axis: np.sum(x * x, axis, keepdims=True),
-}
+def test_norms_and_means_of_integers_do_not_overflow_on_the_way() -> None:
+    x = np.array([60000, 80000], np.int32)
+    assert run_op("ReduceL2", [x])[0].tolist() == [100000]
+    assert run_op("ReduceL2", [x.astype(np.uint64) << np.uint64(20)])[0].tolist() == [100000 << 20]
+    big = np.array([2**31 - 1, 2**31 - 1, 2**31 - 4], np.int32)
+    assert run_op("ReduceMean", [big])[0].tolist() == [2**31 - 2]
+    assert run_op("ReduceMean", [-big])[0].tolist() == [-(2**31) + 2]
 
 
-@pytest.mark.parametrize("name", sorted(REDUCTIONS))
-@settings(max_examples=25, deadline=None)
-@given(shape=hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=4), data=st.data())
-def test_reductions_over_any_axes(name: str, shape: tuple, data: st.DataObject) -> None:
-    rank = len(shape)
-    axes = sorted(data.draw(st.sets(st.integers(0, rank - 1), min_size=1)))
-    x = real(*shape)
-    given_axes = np.array([axis - rank * (axis % 2) for axis in axes], np.int64)
-    expected = REDUCTIONS[name](x.astype(np.float64), tuple(axes))
-    np.testing.assert_allclose(run_op(name, [x, given_axes])[0], expected, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("name", ["ReduceSum", "ReduceL2"])
+def test_an_axis_that_is_named_twice_is_refused(name: str, tier: str) -> None:
+    with pytest.raises(onnxforge.InvalidArgumentError, match="axis -2 is named twice"):
+        run_op(name, [np.ones((2, 3), np.float32), np.array([0, -2])], tier=tier)
 
 
 def test_a_reduction_of_nothing_is_its_neutral_element() -> None:
@@ -291,3 +281,17 @@ def test_dropout_drops_in_training_only() -> None:
     )
     np.testing.assert_array_equal(mask, np.random.RandomState(5).uniform(size=x.shape) >= 0.25)
     np.testing.assert_allclose(y, mask / 0.75, rtol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [1, 2])
+def test_what_tells_dropout_to_train_is_one_number(wrong: int) -> None:
+    inputs = [np.ones(3, np.float32), np.array([0.5], np.float32), np.array([True])]
+    inputs[wrong] = inputs[wrong][:0]
+    with pytest.raises(onnxforge.InvalidArgumentError, match=r"one number each.*\[0\]"):
+        run_op("Dropout", inputs)
+
+
+@pytest.mark.parametrize("seed", [math.inf, -math.inf, math.nan, 1e19])
+def test_a_seed_that_is_no_integer_of_64_bits_is_refused(seed: float) -> None:
+    with pytest.raises(onnxforge.InvalidModelError, match="attribute 'seed' is"):
+        run_op("RandomUniform", [], {"shape": [1], "seed": seed})

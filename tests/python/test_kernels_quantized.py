@@ -161,3 +161,11 @@ def test_a_missing_operand_type_is_an_error_that_names_the_node() -> None:
     session = onnxforge.Session(helper.make_model(graph, ir_version=8))
     with pytest.raises(onnxforge.Error, match=r"product[\s\S]*5 against 4"):
         session.run({"x": drawn(np.uint8, 3, 5), "w": drawn(np.uint8, 4, 2)})
+
+
+@pytest.mark.parametrize("block", [4, 2**63 - 1])
+def test_a_block_may_be_larger_than_its_axis(block: int) -> None:
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    scale = np.array([[0.5], [2.0]], np.float32)
+    (y,) = run_op("QuantizeLinear", [x, scale], {"block_size": block})
+    assert y.tolist() == [[0, 2, 4], [2, 2, 2]]

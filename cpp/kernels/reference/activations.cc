@@ -70,13 +70,19 @@ struct ShrinkOp {
   static constexpr const char* kName = "Shrink";
   template <typename T>
   static T Apply(T x, const Parameters& p) {
-    const auto lambda = static_cast<double>(p.alpha);
-    const auto bias = static_cast<double>(p.beta);
     if constexpr (std::is_floating_point_v<T>) {
       return x < T(-p.alpha) ? x + T(p.beta) : x > T(p.alpha) ? x - T(p.beta) : T{0};
     } else {
+      const auto lambda = static_cast<double>(p.alpha);
       const auto v = static_cast<double>(x);
-      const double y = v < -lambda ? v + bias : v > lambda ? v - bias : 0.0;
+      if (!(v < -lambda) && !(v > lambda)) return 0;
+      const auto shift = static_cast<double>(v < -lambda ? p.beta : -p.beta);
+      // double does not hold all of 64 bits: a whole shift is added as an integer, modulo the width.
+      constexpr double kLimit = 9223372036854775808.0;
+      if (std::trunc(shift) == shift && std::abs(shift) < kLimit) {
+        return static_cast<T>(static_cast<uint64_t>(x) + static_cast<uint64_t>(static_cast<int64_t>(shift)));
+      }
+      const double y = v + shift;
       T out;
       ConvertElements(DType::kFloat64, &y, kDTypeOf<T>, &out, 1);
       return out;

@@ -176,12 +176,14 @@ std::unique_ptr<Kernel> MakeBitShift(const NodeSpec& node) {
 }
 
 /// base^exponent modulo the width; a negative exponent gives 1 / base^-exponent towards zero.
-template <typename T>
-T IntegerPower(T base, int64_t exponent) {
-  if (exponent < 0) {
-    if (base == 1) return 1;
-    if (base == T(-1)) return exponent % 2 == 0 ? T{1} : T(-1);
-    return 0;
+template <typename T, typename E>
+T IntegerPower(T base, E exponent) {
+  if constexpr (std::is_signed_v<E>) {
+    if (exponent < 0) {
+      if (base == 1) return 1;
+      if (base == T(-1)) return exponent % 2 == 0 ? T{1} : T(-1);
+      return 0;
+    }
   }
   uint64_t result = 1;
   for (uint64_t square = Bits(base); exponent != 0; exponent >>= 1, square *= square) {
@@ -215,8 +217,11 @@ std::unique_ptr<Kernel> MakePow(const NodeSpec& node) {
     Dispatch<Bases>(a.dtype(), "Pow", [&](auto tag) {
       using T = typename decltype(tag)::type;
       const bool integers = IsInteger(b.dtype()) && std::is_integral_v<T>;
-      const Tensor exponent = ConvertedTo(context, b, integers ? DType::kInt64 : DType::kFloat64);
-      RunBinary(context, a, exponent, a.dtype(), integers ? &PowLoop<T, int64_t> : &PowLoop<T, double>, {0});
+      // No type holds both ends: negative exponents, and those from 2^63 on.
+      const bool huge = integers && b.dtype() == DType::kUInt64;
+      const Tensor exponent = huge ? b : ConvertedTo(context, b, integers ? DType::kInt64 : DType::kFloat64);
+      const BinaryLoop loop = huge ? &PowLoop<T, uint64_t> : integers ? &PowLoop<T, int64_t> : &PowLoop<T, double>;
+      RunBinary(context, a, exponent, a.dtype(), loop, {0});
     });
   });
 }

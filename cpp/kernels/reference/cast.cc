@@ -21,7 +21,10 @@ template <typename T>
 std::string NumberToText(T value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value < 0 ? "-INF" : "INF";
-  for (int digits = std::numeric_limits<T>::digits10; digits < std::numeric_limits<T>::max_digits10; ++digits) {
+  // Every number of digits10 digits is told from its neighbours; those below the normal ones may need fewer.
+  const bool subnormal = std::abs(value) < std::numeric_limits<T>::min();
+  const int fewest = subnormal ? 1 : std::numeric_limits<T>::digits10;
+  for (int digits = fewest; digits < std::numeric_limits<T>::max_digits10; ++digits) {
     std::ostringstream out;
     out.imbue(std::locale::classic());
     out.precision(digits);

@@ -35,7 +35,12 @@ std::unique_ptr<Kernel> MakeDropout(const NodeSpec& node) {
     const Tensor x = context.Input(0);
     const Tensor* ratio_input = context.OptionalInput(1);
     const Tensor* training = context.OptionalInput(2);
-    const float ratio = ratio_input != nullptr ? ratio_input->To<float>().at(0) : 0.5f;
+    for (const Tensor* number : {ratio_input, training}) {
+      Require(number == nullptr || number->elements() == 1, ErrorCode::kInvalidArgument,
+              "ratio and training_mode must be one number each, not a tensor of shape ",
+              number != nullptr ? number->shape() : Shape{});
+    }
+    const float ratio = ratio_input != nullptr ? ratio_input->To<float>()[0] : 0.5f;
     if (training == nullptr || !*training->data<bool>() || ratio == 0) {
       context.SetOutput(0, x);
       return FillMask(context, x.shape());

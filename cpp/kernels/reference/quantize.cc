@@ -48,6 +48,9 @@ double Saturate(double value, QuantizedRange range) {
 
 namespace {
 
+/// How many blocks of that size hold `extent` elements.
+int64_t BlocksOf(int64_t extent, int64_t block) { return extent / block + (extent % block != 0 ? 1 : 0); }
+
 /// Which scale (and zero point) belongs to an element: one for all, one per index of an axis, or one per block along
 /// it.
 class Granularity {
@@ -67,9 +70,9 @@ class Granularity {
     Shape expected = x;
     Require(scale.rank() == x.rank(), ErrorCode::kInvalidArgument, "the scale has shape ", scale,
             " for an input of shape ", x);
-    if (block == 0 && scale[axis] > 0) block = (s.extent + scale[axis] - 1) / scale[axis];
+    if (block == 0 && scale[axis] > 0) block = std::max<int64_t>(1, BlocksOf(s.extent, scale[axis]));
     Require(block > 0, ErrorCode::kInvalidArgument, "block_size is ", block);
-    expected[axis] = (s.extent + block - 1) / block;
+    expected[axis] = BlocksOf(s.extent, block);
     Require(scale == expected, ErrorCode::kInvalidArgument, "the scale has shape ", scale, ", ", expected,
             " is expected for an input of shape ", x, " and block_size=", block);
     block_ = block;

@@ -19,7 +19,9 @@ Seed::Seed(const NodeSpec& node) : given_(node.attributes.Has("seed")) {
   if (const auto* integer = std::get_if<int64_t>(&value)) {
     value_ = static_cast<uint32_t>(*integer);
   } else {
-    value_ = static_cast<uint32_t>(static_cast<int64_t>(node.attributes.Get<float>("seed")));
+    const float seed = node.attributes.Get<float>("seed");
+    Require(std::abs(seed) < 9223372036854775808.0f, ErrorCode::kInvalidModel, "attribute 'seed' is ", seed);
+    value_ = static_cast<uint32_t>(static_cast<int64_t>(seed));
   }
 }
 

@@ -9,6 +9,7 @@
 #include "reference/broadcast.h"
 #include "reference/compute.h"
 #include "reference/list.h"
+#include "reference/strided.h"
 
 namespace onnxforge::reference {
 
@@ -29,7 +30,7 @@ std::vector<bool> ReduceAxes::Reduced(const KernelContext& context, size_t rank)
   if (IsNoop(context)) return reduced;
   const Tensor* input = by_input_ ? context.OptionalInput(1) : nullptr;
   const std::vector<int64_t> axes = input != nullptr ? input->To<int64_t>() : axes_;
-  for (int64_t axis : axes) reduced[NormalizeAxis(axis, rank)] = true;
+  for (size_t axis : NormalizeAxes(axes, rank)) reduced[axis] = true;
   if (axes.empty()) reduced.assign(rank, true);
   return reduced;
 }
@@ -129,10 +130,7 @@ struct SumSquareStep : SumStep {
 struct L2Step : SumSquareStep {
   template <typename T>
   static T End(T acc, int64_t) {
-    if constexpr (std::is_integral_v<T>)
-      return static_cast<T>(std::sqrt(static_cast<double>(acc)));
-    else
-      return std::sqrt(acc);
+    return static_cast<T>(std::sqrt(acc));
   }
 };
 
@@ -255,6 +253,16 @@ void LogSumExpElements(const ReducePlan& plan, const T* x, T* y) {
 
 struct LogSumExpStep {};
 
+/// What a reduction of `dtype` is computed in. A norm or a mean of integers is one of them even where the sum on the
+/// way to it is not.
+template <typename Step>
+DType ComputedIn(DType dtype) {
+  if (dtype == DType::kBool) return DType::kUInt8;
+  if (std::is_same_v<Step, L2Step> && IsInteger(dtype)) return DType::kFloat64;
+  if (std::is_same_v<Step, MeanStep> && IsInteger(dtype) && ElementSize(dtype) < 8) return DType::kInt64;
+  return WideDType(dtype);
+}
+
 std::string NameOf(const NodeSpec& node) { return std::string(node.op_type); }
 
 /// Bool, where a version has it, reduces as 0 and 1.
@@ -270,9 +278,8 @@ std::unique_ptr<Kernel> MakeReduceSince(const NodeSpec& node, int axes_input_sin
     const ReducePlan plan(x.shape(), reduced);
     Tensor& y = context.Output(0, x.dtype(), ReducedShape(x.shape(), reduced, axes.keep_dims()));
     const bool is_bool = x.dtype() == DType::kBool;
-    const DType dtype = is_bool ? DType::kUInt8 : WideDType(x.dtype());
     using Types = Join<WideFloats, Integers>;
-    Dispatch<Types>(dtype, name, [&](auto tag) {
+    Dispatch<Types>(ComputedIn<Step>(x.dtype()), name, [&](auto tag) {
       using T = typename decltype(tag)::type;
       Tensor same_bits = is_bool ? y.Reinterpreted(DType::kUInt8) : y;
       const T* in = is_bool ? static_cast<const T*>(x.raw()) : ReadAs<T>(context, x);

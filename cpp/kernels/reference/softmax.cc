@@ -53,11 +53,14 @@ void LogSoftmaxLine(const C* x, C* y, int64_t step, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i * step] = x[i * step] - greatest - offset;
 }
 
-/// 1 at the first greatest element, 0 elsewhere.
+/// 1 at the first greatest element, 0 elsewhere; NaN goes before everything, as in ArgMax.
 template <typename C>
 void HardmaxLine(const C* x, C* y, int64_t step, int64_t n) {
   int64_t best = 0;
-  for (int64_t i = 1; i < n; ++i) best = x[i * step] > x[best * step] ? i : best;
+  for (int64_t i = 1; i < n && !std::isnan(x[best * step]); ++i) {
+    const C v = x[i * step];
+    if (v > x[best * step] || std::isnan(v)) best = i;
+  }
   for (int64_t i = 0; i < n; ++i) y[i * step] = i == best ? C{1} : C{0};
 }
 

@@ -78,7 +78,10 @@ struct ErfOp {
 };
 
 struct ExpOp {
-  static HWY_INLINE V Apply(D d, V x, Parameters) { return KeepNaN(x, hn::Exp(d, x)); }
+  static HWY_INLINE V Apply(D d, V x, Parameters) {
+    // Highway's has a range, and what is beyond it does not become infinity.
+    return KeepNaN(x, hn::Exp(d, hn::Min(x, hn::Set(d, 104.0f))));
+  }
 };
 
 /// Quantised to [kLeast, kGreatest] with scale alpha and zero point beta, and back; NaN becomes the number that 0
@@ -181,9 +184,7 @@ struct SoftplusOp {
 
 struct MishOp {
   static HWY_INLINE V Apply(D d, V x, Parameters p) {
-    const V tanh = hn::Tanh(d, SoftplusOp::Apply(d, x, p));
-    // Where softplus is 0 the limit is 0, not -inf · 0.
-    return KeepNaN(x, hn::IfThenElse(hn::Lt(x, hn::Set(d, -100.0f)), hn::Neg(hn::Zero(d)), hn::Mul(x, tanh)));
+    return KeepNaN(x, hn::Mul(x, hn::Tanh(d, SoftplusOp::Apply(d, x, p))));
   }
 };
 
