@@ -255,6 +255,34 @@ def test_det(data: st.DataObject, opset: int, absent: bool, tier: str) -> None:
         assert abs(float(y[place]) - float(leibniz(matrix))) <= rounding * bound
 
 
+@kernels("Inverse", domain="com.microsoft")
+@examples
+@given(data=st.data(), dtype=st.sampled_from([np.float16, np.float32, np.float64]), tier=tiers)
+def test_inverse(data: st.DataObject, dtype: type[np.generic], tier: str) -> None:
+    """A matrix whose diagonal outweighs its rows is well conditioned: its inverse undoes it.
+
+    The rows' sums of the rest are at most n, the diagonal at least 2 n: the inverse's are at most
+    1/n, so that the product is off by few ε. A NaN spreads, and does not hang or crash.
+    """
+    n = data.draw(st.integers(0, 5))
+    batch = data.draw(hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3))
+    off = data.draw(hnp.arrays(np.float64, (*batch, n, n), elements=st.floats(-1, 1, width=16)))
+    signs = data.draw(hnp.arrays(np.float64, (*batch, n), elements=st.sampled_from([-1.0, 1.0])))
+    x = off.copy()
+    x[..., range(n), range(n)] = 2 * n * signs
+    order = data.draw(st.permutations(range(n)))
+    x = np.ascontiguousarray(x[..., order, :], dtype)
+    (y,) = run_op("Inverse", [x], domain="com.microsoft", opset=1, tier=tier)
+    assert (y.dtype, y.shape) == (x.dtype, x.shape)
+    product = x.astype(np.float64) @ y.astype(np.float64)
+    rounding = 16 * max(n, 1) * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(product, np.broadcast_to(np.eye(n), x.shape), rtol=0, atol=rounding)
+    if x.size:
+        x.reshape(-1)[data.draw(st.integers(0, x.size - 1))] = math.nan
+        (y,) = run_op("Inverse", [x], domain="com.microsoft", opset=1, tier=tier)
+        assert np.isnan(y).any()
+
+
 @kernels("Col2Im")
 @examples
 @given(data=st.data(), tier=tiers)
