@@ -16,8 +16,9 @@ endif()
 
 # A build folder that outlives the environment it was made in (pip's isolated ones) must look again.
 if(NOT EXISTS "${pybind11_DIR}/pybind11Config.cmake")
+  # Not by `-m pybind11 --cmakedir`, which puts a folder with a blank into quotes.
   execute_process(
-    COMMAND "${Python_EXECUTABLE}" -m pybind11 --cmakedir
+    COMMAND "${Python_EXECUTABLE}" -c "import pybind11; print(pybind11.get_cmake_dir())"
     OUTPUT_VARIABLE _pybind11_dir
     OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   set(pybind11_DIR "${_pybind11_dir}" CACHE PATH "pybind11's CMake package" FORCE)
@@ -25,8 +26,8 @@ endif()
 set(PYBIND11_FINDPYTHON ON)
 find_package(pybind11 3.0 CONFIG QUIET)
 if(NOT pybind11_FOUND)
-  message(FATAL_ERROR "No pybind11 ≥ 3.0\n  looked at: `${Python_EXECUTABLE} -m pybind11 --cmakedir`, "
-                      "CMAKE_PREFIX_PATH\n  what to do: ${Python_EXECUTABLE} -m pip install 'pybind11>=3'")
+  message(FATAL_ERROR "No pybind11 ≥ 3.0\n  looked at: the packages of ${Python_EXECUTABLE}, CMAKE_PREFIX_PATH"
+                      "\n  what to do: ${Python_EXECUTABLE} -m pip install 'pybind11>=3'")
 endif()
 if(CMAKE_CROSSCOMPILING AND WIN32)
   # FindPython takes the import library for a static one, and has it bring what the builder's own Python is linked
