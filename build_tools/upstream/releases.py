@@ -92,6 +92,7 @@ _18 = replace(
     pythons=SpecifierSet(">=3.9"),
     build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
     configure={},
+    suite=Suite(folder="onnx/test", requires=(*_OLD_TESTS, "ml_dtypes")),
 )
 _19 = replace(
     _18, suite=Suite(folder="onnx/test", requires=_TESTS), range=SpecifierSet(">=1.19,<1.20")
