@@ -46,6 +46,30 @@ int UsableCores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+/// The processor this thread is on; −1 where the system does not say.
+int CurrentProcessor() {
+#if defined(__linux__)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+/// Moves this thread to another of the processors it may use; false if there is none.
+bool LeaveProcessor([[maybe_unused]] int processor) {
+#if defined(__linux__)
+  cpu_set_t usable;
+  if (sched_getaffinity(0, sizeof usable, &usable) != 0) return false;
+  cpu_set_t others = usable;
+  CPU_CLR(static_cast<size_t>(processor), &others);
+  if (sched_setaffinity(0, sizeof others, &others) != 0) return false;
+  sched_setaffinity(0, sizeof usable, &usable);
+  return true;
+#else
+  return false;
+#endif
+}
+
 // How often a process has forked on the way to this one. A child has the pools of its parent, but not their threads.
 std::atomic<int> forks{0};
 #if !defined(_WIN32)
@@ -101,6 +125,7 @@ class ThreadPool::Impl {
     n_ = n;
     body_ = &body;
     error_ = nullptr;
+    caller_processor_.store(CurrentProcessor(), std::memory_order_relaxed);
     next_.store(0, std::memory_order_relaxed);
     open_.store(epoch_.load(std::memory_order_relaxed) + 1);
     epoch_.fetch_add(1);  // sequentially consistent: either a worker sees the epoch, or we see that it sleeps
@@ -144,9 +169,12 @@ class ThreadPool::Impl {
 
   void Work() {
     uint64_t seen = 0;
+    bool of_use = true;
     while (true) {
-      seen = AwaitNextEpoch(seen);
+      seen = AwaitNextEpoch(seen, of_use ? kSpins : 0);
       if (stop_.load()) return;
+      of_use = HasOwnProcessor();
+      if (!of_use) continue;
       // Sequentially consistent, as in Run(): either we see that the region is closed, or it sees us inside.
       active_.fetch_add(1);
       if (open_.load() == seen) DoChunks();
@@ -154,8 +182,16 @@ class ThreadPool::Impl {
     }
   }
 
-  uint64_t AwaitNextEpoch(uint64_t seen) {
-    for (int spins = 0; spins < kSpins; ++spins) {
+  /// Whether this worker does not share the caller's processor, where each would only wait for the other. A virtual
+  /// machine's idle processors seem taken to its kernel, which then wakes workers on the processor they are woken from,
+  /// and leaves them there for milliseconds.
+  bool HasOwnProcessor() const {
+    const int caller = caller_processor_.load(std::memory_order_relaxed);
+    return caller < 0 || caller != CurrentProcessor() || LeaveProcessor(caller);
+  }
+
+  uint64_t AwaitNextEpoch(uint64_t seen, int most_spins) {
+    for (int spins = 0; spins < most_spins; ++spins) {
       const uint64_t now = epoch_.load(std::memory_order_acquire);
       if (now != seen) return now;
       Pause();
@@ -178,6 +214,7 @@ class ThreadPool::Impl {
   const FunctionRef<void(int64_t, int64_t)>* body_ = nullptr;
   std::exception_ptr error_;
   std::mutex error_mutex_;
+  std::atomic<int> caller_processor_{-1};
 
   alignas(64) std::atomic<uint64_t> epoch_{0};
   alignas(64) std::atomic<int64_t> next_{0};

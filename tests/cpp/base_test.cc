@@ -1,8 +1,13 @@
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <thread>
 #include <vector>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 #include "onnxforge/base/attribute.h"
 #include "onnxforge/base/float_types.h"
@@ -189,6 +194,68 @@ void TestParallelForFromSeveralThreads() {
   CHECK_EQ(sum.load(), 4 * 2000 * 16);
 }
 
+#if defined(__linux__)
+/// Lets a thread run on these processors only while this lives; those it starts meanwhile may use no other ones either.
+class Pinned {
+ public:
+  explicit Pinned(const std::vector<int>& processors) {
+    sched_getaffinity(0, sizeof before_, &before_);
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (const int processor : processors) CPU_SET(static_cast<size_t>(processor), &set);
+    CHECK_EQ(sched_setaffinity(0, sizeof set, &set), 0);
+  }
+  ~Pinned() { sched_setaffinity(0, sizeof before_, &before_); }
+
+ private:
+  cpu_set_t before_;
+};
+
+/// How many of several regions a worker, and not the caller, had a part in. After every other one the worker sleeps.
+template <typename SeenByWorker>
+int RegionsWithHelp(ThreadPool& pool, SeenByWorker seen) {
+  const std::thread::id caller = std::this_thread::get_id();
+  int helped = 0;
+  for (int region = 0; region < 40; ++region) {
+    if (region % 2 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(3));
+    std::atomic<bool> worker{false};
+    pool.ParallelFor(8, 1, [&](int64_t, int64_t) {
+      if (std::this_thread::get_id() != caller) {
+        worker = true;
+        seen();
+      }
+      const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(200);
+      while (std::chrono::steady_clock::now() < end) {
+      }
+    });
+    helped += worker ? 1 : 0;
+  }
+  return helped;
+}
+
+void TestWorkersKeepOffTheCallersProcessor() {
+  const int here = sched_getcpu();
+  cpu_set_t usable;
+  CHECK_EQ(sched_getaffinity(0, sizeof usable, &usable), 0);
+  {
+    // A worker with no processor but the caller's leaves all work to it.
+    const Pinned both({here});
+    ThreadPool pool(2);
+    CHECK_EQ(RegionsWithHelp(pool, [] {}), 0);
+  }
+  if (CPU_COUNT(&usable) < 2) return;
+  ThreadPool pool(2);
+  const Pinned caller({here});
+  // The system may move it back between two looks, but seldom does.
+  std::atomic<int> chunks{0}, shared{0};
+  CHECK(RegionsWithHelp(pool, [&] {
+          ++chunks;
+          if (sched_getcpu() == here) ++shared;
+        }) > 0);
+  CHECK(shared.load() * 5 <= chunks.load());
+}
+#endif
+
 }  // namespace
 }  // namespace onnxforge
 
@@ -211,5 +278,8 @@ int main() {
       {"ParallelForManyRegionsAndNesting", TestParallelForManyRegionsAndNesting},
       {"ParallelForPassesTheErrorOn", TestParallelForPassesTheErrorOn},
       {"ParallelForFromSeveralThreads", TestParallelForFromSeveralThreads},
+#if defined(__linux__)
+      {"WorkersKeepOffTheCallersProcessor", TestWorkersKeepOffTheCallersProcessor},
+#endif
   });
 }

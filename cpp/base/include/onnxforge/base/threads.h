@@ -26,6 +26,7 @@ class FunctionRef<R(Args...)> {
 };
 
 /// A fixed set of worker threads for one session. The calling thread works too: ThreadPool(1) starts no thread at all.
+/// A worker that is on the caller's processor moves to another one; where it may not, the caller does the work.
 /// A process that was forked has none of them: there everything runs on the calling thread.
 class ThreadPool {
  public:
