@@ -92,8 +92,8 @@ void TestTiersAreListed() {
 void TestMatMul() {
   for (const Tier& tier : SimdTiers()) {
     for (int round = 0; round < 60; ++round) {
-      const int64_t m = Pick(0, 40) + (round % 7 == 0 ? 250 : 0), n = Pick(0, 100),
-                    k = Pick(0, 60) + (round % 5 == 0 ? 500 : 0);
+      const int64_t m = round % 4 < 2 ? 1 : Pick(0, 40) + (round % 7 == 0 ? 250 : 0);
+      const int64_t n = Pick(0, 100) + (round % 11 == 0 ? 2048 : 0), k = Pick(0, 60) + (round % 5 == 0 ? 500 : 0);
       const Tensor a = RandomTensor({m, k}), b = RandomTensor({k, n});
       std::vector<double> want(static_cast<size_t>(m * n));
       for (int64_t i = 0; i < m; ++i) {
@@ -139,7 +139,7 @@ void TestMatMulMismatchIsAnError() {
 void TestGemm() {
   for (const Tier& tier : SimdTiers()) {
     for (int round = 0; round < 60; ++round) {
-      const int64_t m = Pick(1, 30), n = Pick(1, 70), k = Pick(1, 300);
+      const int64_t m = round % 4 < 2 ? 1 : Pick(1, 30), n = Pick(1, 70), k = Pick(1, 300);
       const bool ta = Pick(0, 1) != 0, tb = Pick(0, 1) != 0;
       const float alpha = round % 3 == 0 ? 1.0f : 0.5f, beta = round % 4 == 0 ? 1.0f : -2.0f;
       Attributes attributes;
@@ -310,11 +310,13 @@ void TestNotANumberStays() {
 }
 
 void TestThreadsDoNotChangeTheResult() {
-  const Tensor a = RandomTensor({61, 700}), b = RandomTensor({700, 90});
-  const Tensor one = RunNode(Tier::Auto(), "MatMul", 13, {}, {a, b}, {false, true}, 1);
-  for (const int threads : {2, 3, 5}) {
-    const Tensor many = RunNode(Tier::Auto(), "MatMul", 13, {}, {a, b}, {false, true}, threads);
-    for (int64_t i = 0; i < one.elements(); ++i) CHECK_EQ(one.data<float>()[i], many.data<float>()[i]);
+  for (const int64_t rows : {61, 1}) {
+    const Tensor a = RandomTensor({rows, 700}), b = RandomTensor({700, 900});
+    const Tensor one = RunNode(Tier::Auto(), "MatMul", 13, {}, {a, b}, {false, true}, 1);
+    for (const int threads : {2, 3, 5}) {
+      const Tensor many = RunNode(Tier::Auto(), "MatMul", 13, {}, {a, b}, {false, true}, threads);
+      for (int64_t i = 0; i < one.elements(); ++i) CHECK_EQ(one.data<float>()[i], many.data<float>()[i]);
+    }
   }
 }
 

@@ -6,7 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
+import onnxforge
 from tests.python.kernel_support import TIERS, run_op
 
 RNG = np.random.default_rng(7)
@@ -42,6 +44,29 @@ def test_matmul_shapes(a: tuple, b: tuple, dtype: type, tier: str) -> None:
     (z,) = run_op("MatMul", [x, y], tier=tier)
     assert z.shape == expected.shape
     np.testing.assert_allclose(z, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("trans_b", [0, 1])
+def test_one_row_is_declared(rows: int, trans_b: int) -> None:
+    """Weights for one row are not packed; a model that promises one row and has three runs too."""
+    weights = real(*((517, 130) if trans_b else (130, 517)))
+    graph = helper.make_graph(
+        [
+            helper.make_node("Relu", ["x"], ["h"]),
+            helper.make_node("Gemm", ["h", "w"], ["y"], transB=trans_b),
+        ],
+        "one_row",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 130])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 517])],
+        [numpy_helper.from_array(weights, "w")],
+        value_info=[helper.make_tensor_value_info("h", TensorProto.FLOAT, [1, 130])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    x = real(rows, 130)
+    expected = np.maximum(x, 0) @ (weights.T if trans_b else weights)
+    found = onnxforge.Session(model).run({"x": x})["y"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int64, np.uint64])

@@ -313,6 +313,101 @@ void MultiplyOneRow(const GemmCall& call, size_t row, size_t panel_begin, size_t
   }
 }
 
+/// sums[0, n) = a[k] · b[k, n]: four rows of b at a time go by, and the sums stay in the first-level cache. Each sum
+/// adds in the order in which one of a panel does.
+void SumRows(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, size_t b_stride, size_t k, size_t n,
+             float* HWY_RESTRICT sums) {
+  const D d;
+  constexpr size_t kColumns = 2048;
+  for (size_t begin = 0; begin < n; begin += kColumns) {
+    const size_t end = std::min(n, begin + kColumns);
+    std::fill(sums + begin, sums + end, 0.0f);
+    size_t i = 0;
+    for (; i + 4 <= k; i += 4) {
+      const float* HWY_RESTRICT row = b + i * b_stride;
+      const V a0 = hn::Set(d, a[i]), a1 = hn::Set(d, a[i + 1]), a2 = hn::Set(d, a[i + 2]), a3 = hn::Set(d, a[i + 3]);
+      for (size_t j = begin; j < end; j += hn::Lanes(d)) {
+        const size_t count = end - j;
+        V sum = hn::MulAdd(a0, LoadUpTo(row + j, count), LoadUpTo(sums + j, count));
+        sum = hn::MulAdd(a1, LoadUpTo(row + b_stride + j, count), sum);
+        sum = hn::MulAdd(a2, LoadUpTo(row + 2 * b_stride + j, count), sum);
+        StoreUpTo(hn::MulAdd(a3, LoadUpTo(row + 3 * b_stride + j, count), sum), sums + j, count);
+      }
+    }
+    for (; i < k; ++i) {
+      const V x = hn::Set(d, a[i]);
+      for (size_t j = begin; j < end; j += hn::Lanes(d)) {
+        const size_t count = end - j;
+        StoreUpTo(hn::MulAdd(x, LoadUpTo(b + i * b_stride + j, count), LoadUpTo(sums + j, count)), sums + j, count);
+      }
+    }
+  }
+}
+
+/// sums[0, n) = a[k] · b[n, k]ᵀ, four rows of b at a time.
+void SumColumns(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, size_t b_stride, size_t k, size_t n,
+                float* HWY_RESTRICT sums) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  size_t j = 0;
+  for (; j + 4 <= n; j += 4) {
+    const float* HWY_RESTRICT row = b + j * b_stride;
+    V s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+    V t0 = hn::Zero(d), t1 = hn::Zero(d), t2 = hn::Zero(d), t3 = hn::Zero(d);
+    size_t i = 0;
+    for (; i + 2 * lanes <= k; i += 2 * lanes) {
+      const V x = hn::LoadU(d, a + i), y = hn::LoadU(d, a + i + lanes);
+      s0 = hn::MulAdd(x, hn::LoadU(d, row + i), s0);
+      t0 = hn::MulAdd(y, hn::LoadU(d, row + i + lanes), t0);
+      s1 = hn::MulAdd(x, hn::LoadU(d, row + b_stride + i), s1);
+      t1 = hn::MulAdd(y, hn::LoadU(d, row + b_stride + i + lanes), t1);
+      s2 = hn::MulAdd(x, hn::LoadU(d, row + 2 * b_stride + i), s2);
+      t2 = hn::MulAdd(y, hn::LoadU(d, row + 2 * b_stride + i + lanes), t2);
+      s3 = hn::MulAdd(x, hn::LoadU(d, row + 3 * b_stride + i), s3);
+      t3 = hn::MulAdd(y, hn::LoadU(d, row + 3 * b_stride + i + lanes), t3);
+    }
+    for (; i < k; i += lanes) {
+      const V x = LoadUpTo(a + i, k - i);
+      s0 = hn::MulAdd(x, LoadUpTo(row + i, k - i), s0);
+      s1 = hn::MulAdd(x, LoadUpTo(row + b_stride + i, k - i), s1);
+      s2 = hn::MulAdd(x, LoadUpTo(row + 2 * b_stride + i, k - i), s2);
+      s3 = hn::MulAdd(x, LoadUpTo(row + 3 * b_stride + i, k - i), s3);
+    }
+    sums[j] = hn::ReduceSum(d, hn::Add(s0, t0));
+    sums[j + 1] = hn::ReduceSum(d, hn::Add(s1, t1));
+    sums[j + 2] = hn::ReduceSum(d, hn::Add(s2, t2));
+    sums[j + 3] = hn::ReduceSum(d, hn::Add(s3, t3));
+  }
+  for (; j < n; ++j) {
+    V sum = hn::Zero(d);
+    for (size_t i = 0; i < k; i += lanes) {
+      sum = hn::MulAdd(LoadUpTo(a + i, k - i), LoadUpTo(b + j * b_stride + i, k - i), sum);
+    }
+    sums[j] = hn::ReduceSum(d, sum);
+  }
+}
+
+/// One row times a B that is not packed: what is read once is not worth being packed first.
+void MultiplyOneRowUnpacked(const GemmCall& call, size_t row, size_t panel_begin, size_t panel_end) {
+  const size_t nr = Nr();
+  const size_t column = panel_begin * nr;
+  const size_t columns = std::min(panel_end * nr, call.n) - column;
+  const float* a = call.a + row * call.a_stride;
+  float* sums = call.c + row * call.c_stride + column;
+  if (call.b_transposed) {
+    SumColumns(a, call.b + column * call.b_stride, call.b_stride, call.depth, columns, sums);
+  } else {
+    SumRows(a, call.b + column, call.b_stride, call.depth, columns, sums);
+  }
+  for (size_t p = panel_begin; p < panel_end; ++p) {
+    const GemmStore store(call, row, p * nr, true);
+    V left = hn::Zero(D()), right = hn::Zero(D());
+    store.Load(0, left, right);
+    store(0, left, right);
+    store.FinishRows(1);
+  }
+}
+
 /// Where the rows of a block begin.
 RowPointers<float, kMr> PointersOf(const GemmCall& call, size_t row, size_t count) {
   const float* zeros = call.window == nullptr ? nullptr : call.window->zeros;
@@ -391,6 +486,7 @@ void ForEachPass(const GemmCall& call, const F& f) {
 }
 
 void Gemm(const GemmCall& call, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end) {
+  if (call.b_stride != 0) return MultiplyOneRowUnpacked(call, row_begin, panel_begin, panel_end);
   if (row_end == row_begin + 1 && call.window == nullptr) {
     return MultiplyOneRow(call, row_begin, panel_begin, panel_end);
   }

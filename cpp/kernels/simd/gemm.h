@@ -42,7 +42,7 @@ struct WindowRows {
 };
 
 /// C[m, n] = epilogue(A[m, taps · depth] · B[taps · depth, n]), with B in packed panels. A's rows lie `a_stride` apart
-/// and have one tap, or are those of `window`.
+/// and have one tap, or are those of `window`. One row is multiplied with a B that is not packed, too.
 struct GemmCall {
   size_t m = 0;
   size_t n = 0;
@@ -51,7 +51,9 @@ struct GemmCall {
   const float* a = nullptr;
   size_t a_stride = 0;
   const WindowRows* window = nullptr;
-  const float* b = nullptr;  // panels: [ceil(n / nr)][taps · depth][nr], zero-padded
+  const float* b = nullptr;   // panels: [ceil(n / nr)][taps · depth][nr], zero-padded
+  size_t b_stride = 0;        // not 0: b is no panels but [depth, n], with so many floats from row to row,
+  bool b_transposed = false;  // or [n, depth]
   float* c = nullptr;
   size_t c_stride = 0;
   Epilogue epilogue;

@@ -1,5 +1,5 @@
 // MatMul-1/9/13, Gemm-1…13 and the internal MatMul for float32. B is packed when the session is built where it is a
-// constant.
+// constant, and not at all where A is known to have one row.
 
 #include <algorithm>
 #include <utility>
@@ -17,17 +17,19 @@
 namespace onnxforge::simd {
 namespace {
 
-/// A stack of matrices B[k, n], packed one after the other.
-struct PackedStack {
+/// A stack of matrices B[k, n], packed one after the other, or as they are for one row of A.
+struct Stack {
   Shape batch;  // the leading dimensions
   size_t k = 0;
   size_t n = 0;
   size_t matrix_floats = 0;
   const float* data = nullptr;
-  Storage storage;  // owns `data` when it was packed ahead
+  Storage storage;          // owns `data` when it was packed ahead
+  size_t stride = 0;        // not 0: not packed, and so many floats from row to row
+  bool transposed = false;  // of what is not packed: [n, k]
 };
 
-void PackStack(const GemmOps& ops, const Tensor& b, bool transposed, size_t count, const PackedStack& to, float* out,
+void PackStack(const GemmOps& ops, const Tensor& b, bool transposed, size_t count, const Stack& to, float* out,
                ThreadPool& threads) {
   const float* source = b.data<float>();
   const size_t panels = CeilDiv(to.n, ops.nr);
@@ -46,8 +48,8 @@ void PackStack(const GemmOps& ops, const Tensor& b, bool transposed, size_t coun
   });
 }
 
-PackedStack Layout(const GemmOps& ops, const Shape& shape, bool transposed) {
-  PackedStack stack;
+Stack Layout(const GemmOps& ops, const Shape& shape, bool transposed) {
+  Stack stack;
   const size_t rank = shape.rank();
   stack.k = static_cast<size_t>(shape[transposed ? rank - 1 : rank - 2]);
   stack.n = static_cast<size_t>(shape[transposed ? rank - 2 : rank - 1]);
@@ -56,8 +58,8 @@ PackedStack Layout(const GemmOps& ops, const Shape& shape, bool transposed) {
   return stack;
 }
 
-PackedStack PackAhead(const GemmOps& ops, const Tensor& b, bool transposed) {
-  PackedStack stack = Layout(ops, b.shape(), transposed);
+Stack PackAhead(const GemmOps& ops, const Tensor& b, bool transposed) {
+  Stack stack = Layout(ops, b.shape(), transposed);
   const auto count = static_cast<size_t>(stack.batch.elements());
   stack.storage = AllocateStorage(count * stack.matrix_floats * sizeof(float));
   auto* out = static_cast<float*>(stack.storage.get());
@@ -67,13 +69,38 @@ PackedStack PackAhead(const GemmOps& ops, const Tensor& b, bool transposed) {
   return stack;
 }
 
-PackedStack PackNow(const GemmOps& ops, const Tensor& b, bool transposed, KernelContext& context) {
-  PackedStack stack = Layout(ops, b.shape(), transposed);
+Stack PackNow(const GemmOps& ops, const Tensor& b, bool transposed, KernelContext& context) {
+  Stack stack = Layout(ops, b.shape(), transposed);
   const auto count = static_cast<size_t>(stack.batch.elements());
   float* out = context.Scratch<float>(count * stack.matrix_floats);
   PackStack(ops, b, transposed, count, stack, out, context.Threads());
   stack.data = out;
   return stack;
+}
+
+Stack AsItIs(const GemmOps& ops, const Tensor& b, bool transposed) {
+  Stack stack = Layout(ops, b.shape(), transposed);
+  stack.matrix_floats = stack.k * stack.n;
+  stack.data = b.data<float>();
+  stack.stride = transposed ? stack.k : stack.n;
+  stack.transposed = transposed;
+  return stack;
+}
+
+Shape WithoutLast(const Shape& shape, size_t count) { return Shape(shape.dims().subspan(0, shape.rank() - count)); }
+
+/// Whether each matrix of B is multiplied with one row.
+bool TakesOneRow(const Shape& a, const Shape& b_batch) {
+  const int64_t rows = WithoutLast(a, 1).elements();
+  return a[a.rank() - 2] == 1 && (rows == 1 || b_batch.elements() != 1);
+}
+
+/// Whether A is known to have one row, of any length: all of its axes but that one have extent 1.
+bool IsOneRow(const Type& a, bool transposed) {
+  if (!a.shape || a.shape->empty()) return false;
+  std::vector<Dim> others = *a.shape;
+  others.erase(transposed ? others.begin() : others.end() - 1);
+  return std::all_of(others.begin(), others.end(), [](const Dim& dim) { return dim.value == 1; });
 }
 
 /// Where matrix `i` of a broadcast stack lies in a stack of shape `from`.
@@ -91,8 +118,6 @@ size_t SourceMatrix(size_t i, const Shape& out, const Shape& from) {
   return index;
 }
 
-Shape WithoutLast(const Shape& shape, size_t count) { return Shape(shape.dims().subspan(0, shape.rank() - count)); }
-
 /// ONNX's operator and the internal one, which has an epilogue besides.
 class MatMul final : public Kernel {
  public:
@@ -101,10 +126,11 @@ class MatMul final : public Kernel {
         transpose_b_(node.attributes.Int("transB", 0) != 0),
         epilogue_(ReadEpilogue(node)) {
     epilogue_.alpha = node.attributes.Float("alpha", 1.0f);
-    if (node.IsConstant(1) && node.constant_inputs[1].rank() >= 1) {
-      constant_rank_ = node.constant_inputs[1].rank();
-      constant_b_ = PackAhead(ops_, AsMatrices(node.constant_inputs[1]), transpose_b_);
-    }
+    if (!node.IsConstant(1)) return;
+    const Tensor& b = node.constant_inputs[1];
+    if (b.rank() == 0 || (b.rank() <= 2 && IsOneRow(node.input_types[0], false))) return;
+    constant_rank_ = b.rank();
+    constant_b_ = PackAhead(ops_, AsMatrices(b), transpose_b_);
   }
 
   void Run(KernelContext& context) const override {
@@ -116,7 +142,7 @@ class MatMul final : public Kernel {
     const int64_t b_rows = b.dim(b.rank() < 2 ? 0 : transpose_b_ ? b.rank() - 1 : b.rank() - 2);
     Require(a_shape[a_shape.rank() - 1] == b_rows, ErrorCode::kInvalidArgument, "MatMul of ", a.shape(), " and ",
             b.shape(), ": ", a_shape[a_shape.rank() - 1], " columns against ", b_rows, " rows");
-    const PackedStack stack = constant_rank_ != 0 ? constant_b_ : PackNow(ops_, AsMatrices(b), transpose_b_, context);
+    const Stack stack = constant_rank_ != 0 ? constant_b_ : StackOf(AsMatrices(b), a_shape, context);
 
     const Shape a_batch = WithoutLast(a_shape, 2);
     const Shape batch = BroadcastShapes(a_batch, stack.batch);
@@ -131,6 +157,11 @@ class MatMul final : public Kernel {
   bool ReadsConstant(size_t input) const override { return input != 1 || constant_rank_ == 0; }
 
  private:
+  Stack StackOf(const Tensor& b, const Shape& a, KernelContext& context) const {
+    return TakesOneRow(a, WithoutLast(b.shape(), 2)) ? AsItIs(ops_, b, transpose_b_)
+                                                     : PackNow(ops_, b, transpose_b_, context);
+  }
+
   static Tensor AsMatrices(const Tensor& b) { return b.rank() == 1 ? b.Reshaped({b.dim(0), 1}) : b; }
 
   Epilogue EpilogueOf(const KernelContext& context, const Shape& out) const {
@@ -150,8 +181,8 @@ class MatMul final : public Kernel {
     return epilogue;
   }
 
-  void Multiply(const float* a, const Shape& a_shape, const Shape& a_batch, const PackedStack& stack,
-                const Shape& batch, const Epilogue& epilogue, float* out, ThreadPool& threads) const {
+  void Multiply(const float* a, const Shape& a_shape, const Shape& a_batch, const Stack& stack, const Shape& batch,
+                const Epilogue& epilogue, float* out, ThreadPool& threads) const {
     auto m = static_cast<size_t>(a_shape[a_shape.rank() - 2]);
     auto count = static_cast<size_t>(batch.elements());
     const bool one_b = stack.batch.elements() == 1;
@@ -167,6 +198,8 @@ class MatMul final : public Kernel {
       call.a = a + (count <= 1 ? 0 : SourceMatrix(i, batch, a_batch)) * m * stack.k;
       call.a_stride = stack.k;
       call.b = stack.data + (one_b ? 0 : SourceMatrix(i, batch, stack.batch)) * stack.matrix_floats;
+      call.b_stride = stack.stride;
+      call.b_transposed = stack.transposed;
       call.c = out + i * m * stack.n;
       call.c_stride = stack.n;
       call.epilogue = epilogue;
@@ -180,7 +213,7 @@ class MatMul final : public Kernel {
   bool transpose_b_;
   Epilogue epilogue_;
   size_t constant_rank_ = 0;
-  PackedStack constant_b_;
+  Stack constant_b_;
 };
 
 class Gemm final : public Kernel {
@@ -192,7 +225,7 @@ class Gemm final : public Kernel {
         transpose_a_(node.attributes.Int("transA", 0) != 0),
         transpose_b_(node.attributes.Int("transB", 0) != 0),
         epilogue_(ReadEpilogue(node)) {
-    if (node.IsConstant(1) && node.constant_inputs[1].rank() == 2) {
+    if (node.IsConstant(1) && node.constant_inputs[1].rank() == 2 && !IsOneRow(node.input_types[0], transpose_a_)) {
       constant_b_ = PackAhead(ops_, node.constant_inputs[1], transpose_b_);
     }
   }
@@ -207,7 +240,9 @@ class Gemm final : public Kernel {
     const int64_t n = b.dim(transpose_b_ ? 0 : 1);
     Require(b.dim(transpose_b_ ? 1 : 0) == k, ErrorCode::kInvalidArgument, "Gemm of ", a.shape(),
             transpose_a_ ? "ᵀ" : "", " and ", b.shape(), transpose_b_ ? "ᵀ" : "", ": the inner extents differ");
-    const PackedStack stack = constant_b_.data != nullptr ? constant_b_ : PackNow(ops_, b, transpose_b_, context);
+    const Stack stack = constant_b_.data != nullptr ? constant_b_
+                        : m == 1                    ? AsItIs(ops_, b, transpose_b_)
+                                                    : PackNow(ops_, b, transpose_b_, context);
     Tensor& out = context.Output(0, DType::kFloat32, {m, n});
 
     GemmCall call;
@@ -217,6 +252,8 @@ class Gemm final : public Kernel {
     call.a = transpose_a_ ? Transposed(a, context) : a.data<float>();
     call.a_stride = call.depth;
     call.b = stack.data;
+    call.b_stride = stack.stride;
+    call.b_transposed = stack.transposed;
     call.c = out.data<float>();
     call.c_stride = call.n;
     call.epilogue = epilogue_;
@@ -275,7 +312,7 @@ class Gemm final : public Kernel {
   bool transpose_a_;
   bool transpose_b_;
   Epilogue epilogue_;
-  PackedStack constant_b_;
+  Stack constant_b_;
 };
 
 template <typename K>
