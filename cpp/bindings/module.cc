@@ -54,7 +54,8 @@ py::list Operators() {
   std::vector<io::SchemaRow> known = io::AllSchemas();
   for (const KernelTable::Entry& entry : ReferenceKernels().entries()) {
     // The standard's domains are complete; others have no registry.
-    if (entry.domain == "com.microsoft") known.push_back({entry.domain, entry.op_type, entry.since_version});
+    if (entry.domain != "com.microsoft") continue;
+    known.push_back({std::string(entry.domain), std::string(entry.op_type), entry.since_version});
   }
   py::list rows;
   for (const io::SchemaRow& row : known) {

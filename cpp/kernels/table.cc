@@ -31,15 +31,20 @@ std::unique_ptr<Kernel> Make(const KernelTable& table, const NodeSpec& node) {
 
 }  // namespace
 
+KernelTable::KernelTable(void (*add_all)(KernelTable& table)) {
+  add_all(*this);
+  const auto before = [](const Entry& a, const Entry& b) { return KeyOf(a) < KeyOf(b); };
+  const auto same = [](const Entry& a, const Entry& b) { return KeyOf(a) == KeyOf(b); };
+  std::sort(entries_.begin(), entries_.end(), before);
+  const auto twice = std::adjacent_find(entries_.begin(), entries_.end(), same);
+  if (twice == entries_.end()) return;
+  Fail(ErrorCode::kInternal, "two kernels for ", twice->domain, ":", twice->op_type, "-", twice->since_version,
+       " in one table");
+}
+
 void KernelTable::Add(std::string_view domain, std::string_view op_type, std::initializer_list<int> since_versions,
                       KernelFactory factory) {
-  for (int version : since_versions) {
-    const Key key{domain, op_type, version};
-    const auto at = std::lower_bound(entries_.begin(), entries_.end(), key, Before);
-    Require(at == entries_.end() || KeyOf(*at) != key, ErrorCode::kInternal, "two kernels for ", domain, ":", op_type,
-            "-", version, " in one table");
-    entries_.insert(at, Entry{std::string(domain), std::string(op_type), version, factory});
-  }
+  for (const int version : since_versions) entries_.push_back({domain, op_type, version, factory});
 }
 
 KernelFactory KernelTable::Find(std::string_view domain, std::string_view op_type, int since_version) const {
@@ -49,20 +54,12 @@ KernelFactory KernelTable::Find(std::string_view domain, std::string_view op_typ
 }
 
 const KernelTable& ReferenceKernels() {
-  static const KernelTable table = [] {
-    KernelTable t;
-    reference::AddAll(t);
-    return t;
-  }();
+  static const KernelTable table(reference::AddAll);
   return table;
 }
 
 const KernelTable& SimdKernels() {
-  static const KernelTable table = [] {
-    KernelTable t;
-    simd::AddAll(t);
-    return t;
-  }();
+  static const KernelTable table(simd::AddAll);
   return table;
 }
 

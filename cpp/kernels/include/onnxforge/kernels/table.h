@@ -18,13 +18,16 @@ using KernelFactory = std::unique_ptr<Kernel> (*)(const NodeSpec& node);
 class KernelTable {
  public:
   struct Entry {
-    std::string domain;
-    std::string op_type;
+    std::string_view domain;
+    std::string_view op_type;
     int since_version;
     KernelFactory factory;
   };
 
-  /// One factory for several versions of an operator; adding a key twice is kInternal.
+  /// Holds what `add_all` adds; two of one key are kInternal.
+  explicit KernelTable(void (*add_all)(KernelTable& table));
+
+  /// One factory for several versions of an operator. The names live as long as the program.
   void Add(std::string_view domain, std::string_view op_type, std::initializer_list<int> since_versions,
            KernelFactory factory);
   KernelFactory Find(std::string_view domain, std::string_view op_type, int since_version) const;
