@@ -43,9 +43,11 @@ constexpr DTypeFacts kFacts[] = {
     {"float8_e8m0fnu", 1, 8, DTypeFacts::kFloat},
     {"uint2", 1, 2, DTypeFacts::kUnsigned},
     {"int2", 1, 2, DTypeFacts::kSigned},
+    {"float6_e2m3fn", 1, 6, DTypeFacts::kFloat},
+    {"float6_e3m2fn", 1, 6, DTypeFacts::kFloat},
 };
 constexpr size_t kCount = sizeof(kFacts) / sizeof(kFacts[0]);
-static_assert(kCount == static_cast<size_t>(DType::kInt2) + 1, "one row per member of DType");
+static_assert(kCount == static_cast<size_t>(DType::kFloat6E3M2) + 1, "one row per member of DType");
 
 const DTypeFacts& Facts(DType dtype) {
   const auto i = static_cast<size_t>(dtype);
@@ -57,6 +59,13 @@ const DTypeFacts& Facts(DType dtype) {
 size_t ElementSize(DType dtype) { return Facts(dtype).element_size; }
 
 size_t PackedBits(DType dtype) { return Facts(dtype).packed_bits; }
+
+size_t PackedBytes(DType dtype, int64_t elements) {
+  const size_t bits = PackedBits(dtype);
+  const auto count = static_cast<size_t>(elements);
+  // By eights, which fill whole bytes: the bits of all of them may be too many to count.
+  return count / 8 * bits + (count % 8 * bits + 7) / 8;
+}
 
 std::string_view DTypeName(DType dtype) { return Facts(dtype).name; }
 

@@ -26,7 +26,7 @@ struct Format {
   int bias;
   uint32_t max_finite;  // magnitude bits of the largest finite value
   uint32_t infinity;    // magnitude bits, 0 where the format has none
-  uint32_t nan;         // all bits; for the "uz" formats the pattern of negative zero
+  uint32_t nan;         // all bits; the pattern of negative zero for the "uz" formats and those that have no NaN
   bool negative_zero;
 };
 
@@ -35,7 +35,9 @@ constexpr Format kE4M3FN{4, 3, 7, 0x7E, 0, 0x7F, true};
 constexpr Format kE4M3FNUZ{4, 3, 8, 0x7F, 0, 0x80, false};
 constexpr Format kE5M2{5, 2, 15, 0x7B, 0x7C, 0x7E, true};
 constexpr Format kE5M2FNUZ{5, 2, 16, 0x7F, 0, 0x80, false};
-constexpr Format kE2M1{2, 1, 1, 0x7, 0, 0, true};
+constexpr Format kE2M3{2, 3, 1, 0x1F, 0, 0x20, true};
+constexpr Format kE3M2{3, 2, 3, 0x1F, 0, 0x20, true};
+constexpr Format kE2M1{2, 1, 1, 0x7, 0, 0x8, true};
 
 uint32_t SignMask(const Format& f) { return 1u << (f.exponent_bits + f.fraction_bits); }
 
@@ -160,11 +162,13 @@ Float8E8M0::operator float() const {
   return bits == 0 ? FromBits(0x00400000u) : FromBits(static_cast<uint32_t>(bits) << 23);
 }
 
-// The format has no NaN: it becomes -0, as in ml_dtypes and in the expected results of the standard's own tests of
-// Cast.
-Float4E2M1::Float4E2M1(float value)
-    : bits(static_cast<uint8_t>(std::isnan(value) ? 0x08 : Encode(value, kE2M1, true))) {}
-
-Float4E2M1::operator float() const { return Decode(bits, kE2M1); }
+// NaN becomes -0, as in ml_dtypes and in the expected results of the standard's own tests of Cast.
+#define ONNXFORGE_DEFINE_FLOAT_BELOW_8(Name, format)                                   \
+  Name::Name(float value) : bits(static_cast<uint8_t>(Encode(value, format, true))) {} \
+  Name::operator float() const { return Decode(bits, format); }
+ONNXFORGE_DEFINE_FLOAT_BELOW_8(Float6E2M3, kE2M3)
+ONNXFORGE_DEFINE_FLOAT_BELOW_8(Float6E3M2, kE3M2)
+ONNXFORGE_DEFINE_FLOAT_BELOW_8(Float4E2M1, kE2M1)
+#undef ONNXFORGE_DEFINE_FLOAT_BELOW_8
 
 }  // namespace onnxforge

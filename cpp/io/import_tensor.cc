@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "onnxforge/base/error.h"
+#include "onnxforge/base/packed.h"
 
 #include "import_type.h"
 
@@ -48,11 +49,6 @@ Shape ImportShape(const google::protobuf::RepeatedField<int64_t>& dims) {
     shape.Append(extent);
   }
   return shape;
-}
-
-size_t PackedBytes(DType dtype, int64_t elements) {
-  const auto bits = static_cast<int64_t>(PackedBits(dtype));
-  return static_cast<size_t>(bits >= 8 ? elements * (bits / 8) : (elements + 8 / bits - 1) / (8 / bits));
 }
 
 /// One tensor on its way in: the shape and type, settled once, and a step for each place data can be in.
@@ -126,25 +122,20 @@ class Import {
     return out;
   }
 
-  /// Two or four elements a byte, the first in the low bits.
   Tensor Unpack(const unsigned char* data) {
-    return UnpackFrom([data](size_t i) { return data[i]; });
+    if (PackedBits(dtype_) == 6) RequireNoBitsBehind(data);
+    Tensor out = Tensor::Allocate(dtype_, shape_);
+    UnpackElements(dtype_, data, elements_, out.raw());
+    return out;
   }
 
-  template <typename ByteAt>
-  Tensor UnpackFrom(ByteAt byte_at) {
-    Tensor out = Tensor::Allocate(dtype_, shape_);
-    const auto bits = static_cast<unsigned>(PackedBits(dtype_));
-    const unsigned per_byte = 8 / bits;
-    const bool is_signed = IsSignedInteger(dtype_);
-    auto* to = static_cast<unsigned char*>(out.raw());
-    for (size_t i = 0; i < static_cast<size_t>(elements_); ++i) {
-      const unsigned shifted = static_cast<unsigned>(byte_at(i / per_byte)) >> (i % per_byte * bits);
-      unsigned value = shifted & ((1U << bits) - 1);
-      if (is_signed && (value >> (bits - 1)) != 0) value |= 0xffU << bits;
-      to[i] = static_cast<unsigned char>(value);
-    }
-    return out;
+  /// The standard's checker wants it of these types only, and sees no data that is elsewhere.
+  void RequireNoBitsBehind(const unsigned char* data) const {
+    const auto used = static_cast<unsigned>(elements_ % 4 * 6 % 8);  // of the last byte; 0: all
+    const unsigned last = data[PackedBytes(dtype_, elements_) - 1];
+    Require(used == 0 || last >> used == 0, ErrorCode::kInvalidModel, "the ", 8 - used,
+            " bits behind the last element of a ", dtype_, " tensor of shape ", shape_,
+            " must be 0, but the last byte is ", last);
   }
 
   Tensor Typed() {
@@ -172,6 +163,9 @@ class Import {
         return Narrow<uint16_t>("int32_data", proto_.int32_data());
       case DType::kBool:
         return NarrowBool();
+      case DType::kFloat6E2M3:
+      case DType::kFloat6E3M2:
+        return SixBits();
       default:
         return PackedBits(dtype_) < 8 ? UnpackInt32() : Narrow<uint8_t>("int32_data", proto_.int32_data());
     }
@@ -205,15 +199,26 @@ class Import {
   Tensor UnpackInt32() {
     const auto& data = proto_.int32_data();
     const size_t bytes = PackedBytes(dtype_, elements_);
-    if (static_cast<size_t>(data.size()) == bytes) {
-      return UnpackFrom([&](size_t i) { return static_cast<unsigned char>(data.Get(static_cast<int>(i))); });
+    const auto entries = static_cast<size_t>(data.size());
+    Require(entries == bytes || entries == (bytes + 3) / 4, ErrorCode::kInvalidModel, "a ", dtype_, " tensor of shape ",
+            shape_, " needs ", bytes, " packed bytes, but int32_data has ", entries, " entries");
+    const size_t in_each = entries == bytes ? 1 : 4;
+    std::vector<unsigned char> packed(bytes);
+    for (size_t i = 0; i < bytes; ++i) {
+      const auto entry = static_cast<uint32_t>(data.Get(static_cast<int>(i / in_each)));
+      packed[i] = static_cast<unsigned char>(entry >> (i % in_each * 8));
     }
-    Require(static_cast<size_t>(data.size()) == (bytes + 3) / 4, ErrorCode::kInvalidModel, "a ", dtype_,
-            " tensor of shape ", shape_, " needs ", bytes, " packed bytes, but int32_data has ", data.size(),
-            " entries");
-    return UnpackFrom([&](size_t i) {
-      return static_cast<unsigned char>(static_cast<uint32_t>(data.Get(static_cast<int>(i / 4))) >> (i % 4 * 8));
-    });
+    return Unpack(packed.data());
+  }
+
+  /// Each element has an entry of its own, unlike those of the other types below a byte.
+  Tensor SixBits() {
+    const auto& data = proto_.int32_data();
+    for (int i = 0; i < data.size(); ++i) {
+      Require(data.Get(i) >= 0 && data.Get(i) < 64, ErrorCode::kInvalidModel, "entry ", i, " of int32_data is ",
+              data.Get(i), ", but a ", dtype_, " is six bits, and the others must be 0");
+    }
+    return Narrow<uint8_t>("int32_data", data);
   }
 
   void RequireCount(const char* field, int has, int64_t needs) const {
@@ -236,8 +241,6 @@ std::string Describe(const onnx::TensorProto& proto) {
 }  // namespace
 
 DType ImportDType(int32_t data_type) {
-  Require(data_type != onnx::TensorProto::FLOAT6E2M3 && data_type != onnx::TensorProto::FLOAT6E3M2,
-          ErrorCode::kUnsupported, "six-bit floats (data_type ", data_type, ")");
   const auto dtype = static_cast<DType>(data_type);
   Require(data_type > 0 && data_type < 256 && IsValid(dtype), ErrorCode::kInvalidModel, "data_type ", data_type,
           " is not one of the standard's");
@@ -320,20 +323,14 @@ namespace {
 /// Little-endian, packed bytes of a tensor whose data is in typed fields.
 std::string Pack(const Tensor& tensor) {
   const auto* from = static_cast<const unsigned char*>(tensor.raw());
-  const size_t bits = PackedBits(tensor.dtype());
-  if (bits >= 8) {
+  if (PackedBits(tensor.dtype()) >= 8) {
     std::string out(reinterpret_cast<const char*>(from), tensor.bytes());
     if (!IsLittleEndian())
       SwapBytes(reinterpret_cast<unsigned char*>(out.data()), out.size(), WordSize(tensor.dtype()));
     return out;
   }
   std::string out(PackedBytes(tensor.dtype(), tensor.elements()), '\0');
-  const size_t per_byte = 8 / bits;
-  for (size_t i = 0; i < static_cast<size_t>(tensor.elements()); ++i) {
-    const unsigned value = from[i] & ((1U << bits) - 1);
-    out[i / per_byte] =
-        static_cast<char>(static_cast<unsigned char>(out[i / per_byte]) | value << (i % per_byte * bits));
-  }
+  PackElements(tensor.dtype(), from, tensor.elements(), reinterpret_cast<unsigned char*>(out.data()));
   return out;
 }
 

@@ -16,8 +16,7 @@ struct TensorSource {
   const ExternalData* external = nullptr;
 };
 
-/// The dtype of a TensorProto.DataType. Fails with kInvalidModel for a number the standard does not have, and
-/// kUnsupported for the six-bit floats.
+/// The dtype of a TensorProto.DataType. Fails with kInvalidModel for a number the standard does not have.
 DType ImportDType(int32_t data_type);
 
 /// A tensor that shares its data with the message or the mapped file wherever that has the right layout, and a

@@ -46,9 +46,7 @@ void RequireSize(const onnx::ModelProto& model) {
 
 /// The bytes a tensor would have in a data file; nullopt for those that stay in the model.
 std::optional<size_t> MovableBytes(const onnx::TensorProto& tensor) {
-  const bool six_bits =
-      tensor.data_type() == onnx::TensorProto::FLOAT6E2M3 || tensor.data_type() == onnx::TensorProto::FLOAT6E3M2;
-  if (tensor.data_type() == onnx::TensorProto::STRING || six_bits) return std::nullopt;
+  if (tensor.data_type() == onnx::TensorProto::STRING) return std::nullopt;
   return !IsExternal(tensor) && !tensor.raw_data().empty() ? tensor.raw_data().size() : RawSize(tensor);
 }
 

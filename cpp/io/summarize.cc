@@ -32,10 +32,10 @@ int64_t Bytes(const onnx::TensorProto& tensor, int64_t elements) {
     for (const std::string& text : tensor.string_data()) bytes += static_cast<int64_t>(text.size());
     return bytes;
   }
-  const bool known =
-      tensor.data_type() > 0 && tensor.data_type() < 256 && IsValid(static_cast<DType>(tensor.data_type()));
-  const int64_t bits = known ? static_cast<int64_t>(PackedBits(static_cast<DType>(tensor.data_type()))) : 8;
-  return bits >= 8 ? CappedMultiply(elements, bits / 8) : elements / (8 / bits) + (elements % (8 / bits) != 0 ? 1 : 0);
+  const auto dtype = static_cast<DType>(tensor.data_type());
+  const bool known = tensor.data_type() > 0 && tensor.data_type() < 256 && IsValid(dtype);
+  const int64_t bits = known ? static_cast<int64_t>(PackedBits(dtype)) : 8;
+  return bits >= 8 ? CappedMultiply(elements, bits / 8) : static_cast<int64_t>(PackedBytes(dtype, elements));
 }
 
 class Counter {

@@ -80,7 +80,7 @@ class DlpackTensor:
         self,
         *,
         stream: object = None,
-        max_version: object = None,
+        max_version: tuple[int, int] | None = None,
         dl_device: object = None,
         copy: bool | None = None,
     ) -> object: ...

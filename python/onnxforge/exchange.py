@@ -13,7 +13,11 @@ def as_dlpack(array: Any) -> _core.DlpackTensor:
     NumPy's own arrays do that themselves, but not for the element types of ml_dtypes (bfloat16,
     float8): `torch.from_dlpack(onnxforge.as_dlpack(y))`.
 
+    Elements of less than eight bits go out one byte each, as arrays of ml_dtypes hold them, which
+    DLPack has a flag for since version 1.1; `__dlpack__` raises BufferError for a consumer that
+    does not say that it knows that version.
+
     Raises:
-        UnsupportedError: for strings and for types of less than eight bits, which DLPack packs.
+        UnsupportedError: for strings.
     """
     return _core.DlpackTensor(array)

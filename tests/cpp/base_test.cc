@@ -11,6 +11,7 @@
 
 #include "onnxforge/base/attribute.h"
 #include "onnxforge/base/float_types.h"
+#include "onnxforge/base/packed.h"
 #include "onnxforge/base/shape.h"
 #include "onnxforge/base/tensor.h"
 #include "onnxforge/base/threads.h"
@@ -117,6 +118,8 @@ void TestEverySmallFloatRoundTrips() {
   CheckRoundTrip<Float8E5M2>(8);
   CheckRoundTrip<Float8E5M2FNUZ>(8);
   CheckRoundTrip<Float8E8M0>(8);
+  CheckRoundTrip<Float6E2M3>(6);
+  CheckRoundTrip<Float6E3M2>(6);
   CheckRoundTrip<Float4E2M1>(4);
 }
 
@@ -132,6 +135,16 @@ void TestSmallFloatEdges() {
   CHECK_EQ(static_cast<float>(Float8E5M2::FromFloat(1e9f, false)), inf);
   CHECK_EQ(static_cast<float>(Float8E5M2(-inf)), -57344.0f);
   CHECK_EQ(Float8E4M3FNUZ(-0.0f).bits, 0);
+  CHECK_EQ(static_cast<float>(Float6E2M3(-100.0f)), -7.5f);
+  CHECK_EQ(static_cast<float>(Float6E2M3(inf)), 7.5f);
+  CHECK_EQ(static_cast<float>(Float6E3M2(-inf)), -28.0f);
+  CHECK_EQ(static_cast<float>(Float6E3M2(1e9f)), 28.0f);
+  CHECK_EQ(Float6E2M3(0.0625f).bits, 0);  // half of the smallest subnormal: tie to even
+  CHECK_EQ(Float6E2M3(0.1875f).bits, 2);
+  CHECK_EQ(Float6E3M2(0.03126f).bits, 1);
+  CHECK_EQ(Float6E3M2(-0.0f).bits, 0x20);
+  CHECK_EQ(Float6E3M2(std::numeric_limits<float>::quiet_NaN()).bits, 0x20);
+  CHECK_EQ(Float6E2M3(-std::numeric_limits<float>::quiet_NaN()).bits, 0x20);
   CHECK_EQ(static_cast<float>(Float4E2M1(100.0f)), 6.0f);
   CHECK_EQ(static_cast<float>(Float4E2M1(-2.5f)), -2.0f);
   CHECK_EQ(static_cast<float>(Float8E8M0(3.0f)), 4.0f);  // rounds up
@@ -143,6 +156,35 @@ void TestSmallIntegersWrap() {
   CHECK_EQ(static_cast<int>(UInt4(-1)), 15);
   CHECK_EQ(static_cast<int>(Int2(2)), -2);
   CHECK_EQ(static_cast<int>(UInt2(5)), 1);
+}
+
+void TestPackedElements() {
+  CHECK_EQ(PackedBytes(DType::kFloat6E2M3, 4), size_t{3});
+  CHECK_EQ(PackedBytes(DType::kFloat6E2M3, 5), size_t{4});
+  CHECK_EQ(PackedBytes(DType::kInt2, 5), size_t{2});
+  CHECK_EQ(PackedBytes(DType::kComplex128, 3), size_t{48});
+  CHECK_EQ(PackedBytes(DType::kString, 3), size_t{0});
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  CHECK_EQ(PackedBytes(DType::kFloat6E3M2, kMost), static_cast<size_t>(kMost / 8) * 6 + 6);
+  for (const DType dtype : {DType::kInt2, DType::kUInt2, DType::kInt4, DType::kUInt4, DType::kFloat4E2M1,
+                            DType::kFloat6E2M3, DType::kFloat6E3M2}) {
+    const auto mask = static_cast<unsigned char>((1u << PackedBits(dtype)) - 1);
+    for (int64_t count = 0; count < 18; ++count) {
+      std::vector<unsigned char> elements(static_cast<size_t>(count));
+      for (size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<unsigned char>(0xff - i * 11);
+      // One byte more, to see that it is left alone.
+      std::vector<unsigned char> packed(PackedBytes(dtype, count) + 1, 0xa5);
+      PackElements(dtype, elements.data(), count, packed.data());
+      CHECK_EQ(static_cast<int>(packed.back()), 0xa5);
+      std::vector<unsigned char> back(static_cast<size_t>(count));
+      UnpackElements(dtype, packed.data(), count, back.data());
+      for (size_t i = 0; i < back.size(); ++i) {
+        CHECK_EQ(back[i] & mask, elements[i] & mask);
+        const bool negative = IsSignedInteger(dtype) && (back[i] & mask) > mask / 2;
+        CHECK_EQ(back[i] & ~mask & 0xff, negative ? ~mask & 0xff : 0);
+      }
+    }
+  }
 }
 
 void TestParallelForCoversEveryIndexOnce() {
@@ -274,6 +316,7 @@ int main() {
       {"EverySmallFloatRoundTrips", TestEverySmallFloatRoundTrips},
       {"SmallFloatEdges", TestSmallFloatEdges},
       {"SmallIntegersWrap", TestSmallIntegersWrap},
+      {"PackedElements", TestPackedElements},
       {"ParallelForCoversEveryIndexOnce", TestParallelForCoversEveryIndexOnce},
       {"ParallelForManyRegionsAndNesting", TestParallelForManyRegionsAndNesting},
       {"ParallelForPassesTheErrorOn", TestParallelForPassesTheErrorOn},

@@ -21,7 +21,7 @@ NUMPY_DTYPES = [
 ]  # fmt: skip
 ML_DTYPES = [
     "bfloat16", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "uint4",
-    "int4", "float4_e2m1fn", "float8_e8m0fnu", "uint2", "int2",
+    "int4", "float4_e2m1fn", "float8_e8m0fnu", "uint2", "int2", "float6_e2m3fn", "float6_e3m2fn",
 ]  # fmt: skip
 
 
@@ -194,7 +194,8 @@ def test_each_dtype_of_numpy_passes_through(name):
 @pytest.mark.parametrize("name", ML_DTYPES)
 def test_each_dtype_of_ml_dtypes_passes_through(name):
     dtype = np.dtype(getattr(ml_dtypes, name))
-    bits = np.arange(4 if name.endswith("int2") else 16, dtype=np.uint8)
+    width = 2 if name.endswith("int2") else 6 if name.startswith("float6") else 4
+    bits = np.arange(1 << width, dtype=np.uint8)
     x = bits.view(dtype) if "float" in name and dtype.itemsize == 1 else bits.astype(dtype)
     s = onnxforge.Session(identity_model(helper.np_dtype_to_tensor_dtype(dtype)))
     assert s.inputs[0].dtype == name

@@ -119,7 +119,7 @@ def test_run_with_a_shape_where_the_model_declares_no_rank(call, tmp_path):
 
 @pytest.mark.parametrize(
     "elem",
-    [e for e in TensorProto.DataType.values() if TensorProto.UNDEFINED < e <= TensorProto.INT2],
+    [e for e in TensorProto.DataType.values() if e != TensorProto.UNDEFINED],
     ids=TensorProto.DataType.Name,
 )
 def test_run_makes_reads_and_writes_every_dtype(call, tmp_path, elem):
@@ -131,7 +131,7 @@ def test_run_makes_reads_and_writes_every_dtype(call, tmp_path, elem):
         [value("y", elem, [2, 3])],
     )
     path = tmp_path / "m.onnx"
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 25)], ir_version=12)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 28)], ir_version=14)
     path.write_bytes(model.SerializeToString())
     out = tmp_path / "y.npz"
     first = succeed(call, "run", path, "--output", out, "--seed", 3)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import weakref
 
 import ml_dtypes
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 import onnxforge
 from tests.python.kernel_support import run_op
+from tests.python.properties.bits import SUB_BYTE, assert_same, small
 
-SMALL = ["int2", "uint2", "int4", "uint4", "float4_e2m1fn"]
+SMALL = list(SUB_BYTE)
 WIDE = [
     "bfloat16",
     "float8_e4m3fn",
@@ -97,10 +99,10 @@ def test_dlpack_in_of_memory_that_is_not_dense(view):
     np.testing.assert_array_equal(identity(x.dtype).run({"x": Foreign(np.asarray(x))})["y"], x)
 
 
-@pytest.mark.parametrize("name", WIDE + NUMPYS)
+@pytest.mark.parametrize("name", SMALL + WIDE + NUMPYS)
 def test_dlpack_out_and_in(name):
     dtype = dtype_of(name)
-    x = np.array([[0, 1], [1, 0]]).astype(dtype)
+    x = np.array([[0, 1, 1], [1, 0, 1]]).astype(dtype)
     y = identity(dtype).run({"x": onnxforge.as_dlpack(x)})["y"]
     assert y.dtype == dtype
     assert y.tobytes() == x.tobytes()
@@ -142,10 +144,124 @@ def test_a_foreign_tensor_is_let_go_after_the_run():
     assert released() is None
 
 
+@pytest.mark.parametrize("version", [None, (0, 8), (1, 0)])
 @pytest.mark.parametrize("name", SMALL)
-def test_types_that_dlpack_packs_do_not_go_out(name):
-    with pytest.raises(onnxforge.UnsupportedError, match="DLPack has no element type"):
-        onnxforge.as_dlpack(np.zeros(2, dtype_of(name)))
+def test_types_below_a_byte_go_out_to_who_knows_them(name, version):
+    """Without the flag of version 1.1 they would be taken for packed ones."""
+    out = onnxforge.as_dlpack(np.zeros(2, dtype_of(name)))
+    with pytest.raises(BufferError, match=f"elements of {name} go out one byte each"):
+        out.__dlpack__(max_version=version)
+
+
+class Tensor(ctypes.Structure):
+    """DLTensor."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("device", ctypes.c_int32 * 2),
+        ("ndim", ctypes.c_int32),
+        ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("byte_offset", ctypes.c_uint64),
+    )
+
+
+class Old(ctypes.Structure):
+    """DLManagedTensor."""
+
+    _fields_ = (("tensor", Tensor), ("context", ctypes.c_void_p), ("deleter", ctypes.c_void_p))
+
+
+class Versioned(ctypes.Structure):
+    """DLManagedTensorVersioned."""
+
+    _fields_ = (
+        ("version", ctypes.c_uint32 * 2),
+        ("context", ctypes.c_void_p),
+        ("deleter", ctypes.c_void_p),
+        ("flags", ctypes.c_uint64),
+        ("tensor", Tensor),
+    )
+
+
+NAMES = {Old: b"dltensor", Versioned: b"dltensor_versioned"}
+CODES = {
+    "int2": 0, "int4": 0, "uint2": 1, "uint4": 1,
+    "float6_e2m3fn": 15, "float6_e3m2fn": 16, "float4_e2m1fn": 17,
+}  # fmt: skip
+capsule_of = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)(
+    ("PyCapsule_New", ctypes.pythonapi)
+)
+content_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+
+
+class Raw:
+    """A tensor of elements below a byte, laid out by hand."""
+
+    def __init__(self, kind, name, data, shape, strides, *, padded=False):
+        self.kind = kind
+        self.data = ctypes.create_string_buffer(b"??" + data)
+        self.held = kind()
+        tensor = self.held.tensor
+        tensor.data, tensor.byte_offset = ctypes.addressof(self.data), 2
+        tensor.device, tensor.ndim = (1, 0), len(shape)
+        tensor.code, tensor.bits, tensor.lanes = CODES[name], SUB_BYTE[name], 1
+        tensor.shape, tensor.strides = ((ctypes.c_int64 * 2)(*part) for part in (shape, strides))
+        if kind is Versioned:
+            self.held.version, self.held.flags = (1, 1), 4 if padded else 0
+
+    def __dlpack__(self, *, max_version=None):
+        return capsule_of(ctypes.addressof(self.held), NAMES[self.kind], None)
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+
+def packed(x):
+    """The bytes of an array as files have them, which DLPack has the same."""
+    return numpy_helper.from_array(x).raw_data
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("name", SMALL)
+def test_packed_elements_come_in(name, kind):
+    x = small(np.arange(15, dtype=np.uint8) * 5, dtype_of(name)).reshape(3, 5)
+    session = identity(x.dtype)
+    y = session.run({"x": Raw(kind, name, packed(x), (3, 5), (5, 1))})["y"]
+    assert_same(y, x)
+    with pytest.raises(
+        onnxforge.UnsupportedError, match=f"packed elements of {name} are read only where they are"
+    ):
+        session.run({"x": Raw(kind, name, packed(x), (3, 5), (1, 3))})
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_padded_elements_come_in(name):
+    x = small(np.arange(15, dtype=np.uint8) * 5, dtype_of(name)).reshape(3, 5)
+    tensor = Raw(Versioned, name, x.tobytes(), (3, 5), (5, 1), padded=True)
+    assert_same(identity(x.dtype).run({"x": tensor})["y"], x)
+    turned = Raw(Versioned, name, x.tobytes(), (5, 3), (1, 5), padded=True)
+    assert_same(identity(x.dtype).run({"x": turned})["y"], x.T)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_elements_below_a_byte_go_out_padded(name):
+    x = np.array([[0, 1, 1], [1, 0, 1]]).astype(dtype_of(name))
+    capsule = onnxforge.as_dlpack(x).__dlpack__(max_version=(1, 1))
+    made = Versioned.from_address(content_of(capsule, NAMES[Versioned]))
+    assert (list(made.version), made.flags) == ([1, 1], 4)
+    assert (made.tensor.code, made.tensor.bits, made.tensor.lanes) == (
+        CODES[name], SUB_BYTE[name], 1
+    )  # fmt: skip
+    assert made.tensor.shape[:2] == [2, 3]
+    assert made.tensor.strides[:2] == [3, 1]
+    assert ctypes.string_at(made.tensor.data, 6) == x.tobytes()
+    assert made.tensor.data == x.ctypes.data
 
 
 def test_strings_do_not_go_out():

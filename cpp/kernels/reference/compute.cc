@@ -55,6 +55,11 @@ template <typename T>
 inline constexpr bool kIsSmallInteger =
     std::is_same_v<T, Int4> || std::is_same_v<T, UInt4> || std::is_same_v<T, Int2> || std::is_same_v<T, UInt2>;
 
+/// The formats that may do otherwise than saturate.
+template <typename T>
+inline constexpr bool kIsFloat8 = std::is_same_v<T, Float8E4M3FN> || std::is_same_v<T, Float8E4M3FNUZ> ||
+                                  std::is_same_v<T, Float8E5M2> || std::is_same_v<T, Float8E5M2FNUZ>;
+
 template <typename T>
 T FromReal(double value, const ConvertOptions& options) {
   if constexpr (std::is_same_v<T, bool>) {
@@ -67,10 +72,10 @@ T FromReal(double value, const ConvertOptions& options) {
     return static_cast<T>(value);
   } else if constexpr (std::is_same_v<T, Float8E8M0>) {
     return T::FromFloat(static_cast<float>(value), options.saturate, options.rounding);
-  } else if constexpr (std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16> || std::is_same_v<T, Float4E2M1>) {
-    return T(RoundToOdd(value));
-  } else {
+  } else if constexpr (kIsFloat8<T>) {
     return T::FromFloat(RoundToOdd(value), options.saturate);
+  } else {
+    return T(RoundToOdd(value));
   }
 }
 

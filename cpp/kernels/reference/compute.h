@@ -44,6 +44,14 @@ struct WideOf<Float8E8M0> {
   using type = float;
 };
 template <>
+struct WideOf<Float6E2M3> {
+  using type = float;
+};
+template <>
+struct WideOf<Float6E3M2> {
+  using type = float;
+};
+template <>
 struct WideOf<Float4E2M1> {
   using type = float;
 };

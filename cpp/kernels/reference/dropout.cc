@@ -40,7 +40,7 @@ std::unique_ptr<Kernel> MakeDropout(const NodeSpec& node) {
               "ratio and training_mode must be one number each, not a tensor of shape ",
               number != nullptr ? number->shape() : Shape{});
     }
-    const float ratio = ratio_input != nullptr ? ratio_input->To<float>()[0] : 0.5f;
+    const float ratio = ratio_input != nullptr ? *ReadAs<float>(context, *ratio_input) : 0.5f;
     if (training == nullptr || !*training->data<bool>() || ratio == 0) {
       context.SetOutput(0, x);
       return FillMask(context, x.shape());

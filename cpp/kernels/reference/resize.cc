@@ -226,16 +226,26 @@ void Interpolate(KernelContext& context, const ResizeAttributes& a, const std::v
 
 /// Overwrites what lies outside of the crop.
 void Extrapolate(const ResizeAttributes& a, const std::vector<AxisResize>& axes, Tensor& y) {
-  double fill = 0;
-  ConvertElements(DType::kFloat32, &a.extrapolation, y.dtype(), &fill, 1);
+  double fill[2] = {};  // of a complex number the real part
+  const DType part = y.dtype() == DType::kComplex64    ? DType::kFloat32
+                     : y.dtype() == DType::kComplex128 ? DType::kFloat64
+                                                       : y.dtype();
+  ConvertElements(DType::kFloat32, &a.extrapolation, part, fill, 1);
   for (size_t k = 0; k < axes.size(); ++k) {
     const AxisSplit s = SplitAt(y.shape(), k);
     for (int64_t i = 0; i < s.extent; ++i) {
       if (!IsOutside(a, axes[k], SourceCoordinate(a, axes[k], i))) continue;
       for (int64_t o = 0; o < s.outer; ++o)
-        FillElements(y.dtype(), &fill, y.raw(), (o * s.extent + i) * s.inner, s.inner);
+        FillElements(y.dtype(), fill, y.raw(), (o * s.extent + i) * s.inner, s.inner);
     }
   }
+}
+
+/// What numbers are interpolated as. Of text there is no such thing.
+DType InterpolatedAs(DType dtype) {
+  const bool itself =
+      dtype == DType::kFloat64 || dtype == DType::kComplex64 || dtype == DType::kComplex128 || dtype == DType::kString;
+  return itself ? dtype : DType::kFloat32;
 }
 
 void RunResize(KernelContext& context, const ResizeAttributes& a, const std::vector<AxisResize>& axes) {
@@ -263,10 +273,10 @@ void RunResize(KernelContext& context, const ResizeAttributes& a, const std::vec
       }
     }
     GatherAxes(context.Threads(), x, sources, nullptr, y);
-  } else if (x.dtype() == DType::kFloat64) {
-    Interpolate<double>(context, a, axes, x, y);
   } else {
-    Interpolate<float>(context, a, axes, x, y);
+    Dispatch<Join<WideFloats, Complexes>>(InterpolatedAs(x.dtype()), "interpolation", [&](auto tag) {
+      Interpolate<typename decltype(tag)::type>(context, a, axes, x, y);
+    });
   }
   if (a.coordinates == Coordinates::kTfCrop) Extrapolate(a, axes, y);
 }

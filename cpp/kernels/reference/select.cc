@@ -1,6 +1,7 @@
 // Picking elements: TopK, NonZero, Compress, Unique, Trilu, ReverseSequence.
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <numeric>
 #include <string>
 #include <type_traits>
@@ -154,6 +155,18 @@ struct Slices {
   }
 };
 
+/// A complex number as two, so that they are ordered by the real part and then by the imaginary one.
+template <typename T>
+struct Parts {
+  using type = T;
+  static constexpr int64_t kCount = 1;
+};
+template <typename R>
+struct Parts<std::complex<R>> {
+  using type = R;
+  static constexpr int64_t kCount = 2;
+};
+
 struct UniqueSlices {
   std::vector<int64_t> first;    // of each distinct slice, where it is seen first
   std::vector<int64_t> inverse;  // for each slice, which distinct one it is
@@ -205,20 +218,24 @@ std::unique_ptr<Kernel> MakeUnique(const NodeSpec& node) {
     const size_t axis = has_axis ? NormalizeAxis(attribute, x.rank()) : 0;
     const AxisSplit s = SplitAt(from, axis);
     UniqueSlices unique;
-    Dispatch<Join<Join<Numbers, TypeList<bool>>, TypeList<std::string>>>(x.dtype(), "Unique", [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      using W = Wide<T>;
-      // std::vector<bool> has no elements to point to.
-      using Element = std::conditional_t<std::is_same_v<W, bool>, uint8_t, W>;
-      std::vector<Element> rows(static_cast<size_t>(x.elements()));
-      for (int64_t o = 0, from_at = 0; o < s.outer; ++o) {
-        for (int64_t i = 0; i < s.extent; ++i) {
-          for (int64_t j = 0; j < s.inner; ++j)
-            rows[static_cast<size_t>((i * s.outer + o) * s.inner + j)] = static_cast<Element>(x.data<T>()[from_at++]);
-        }
-      }
-      unique = FindUnique(Slices<Element>{rows.data(), s.extent, s.outer * s.inner}, sorted);
-    });
+    Dispatch<Join<Join<Numbers, TypeList<bool>>, Join<Complexes, TypeList<std::string>>>>(
+        x.dtype(), "Unique", [&](auto tag) {
+          using T = typename Parts<typename decltype(tag)::type>::type;
+          constexpr int64_t kParts = Parts<typename decltype(tag)::type>::kCount;
+          using W = Wide<T>;
+          // std::vector<bool> has no elements to point to.
+          using Element = std::conditional_t<std::is_same_v<W, bool>, uint8_t, W>;
+          const int64_t inner = s.inner * kParts;
+          std::vector<Element> rows(static_cast<size_t>(x.elements() * kParts));
+          const T* from_at = static_cast<const T*>(x.raw());
+          for (int64_t o = 0; o < s.outer; ++o) {
+            for (int64_t i = 0; i < s.extent; ++i) {
+              for (int64_t j = 0; j < inner; ++j)
+                rows[static_cast<size_t>((i * s.outer + o) * inner + j)] = static_cast<Element>(*from_at++);
+            }
+          }
+          unique = FindUnique(Slices<Element>{rows.data(), s.extent, s.outer * inner}, sorted);
+        });
     Shape shape = from;
     shape[axis] = static_cast<int64_t>(unique.first.size());
     Tensor& y = context.Output(0, x.dtype(), shape);
@@ -243,8 +260,9 @@ std::unique_ptr<Kernel> MakeTrilu(const NodeSpec& node) {
     // Far out diagonals are all alike.
     const int64_t k = context.HasInput(1) ? std::clamp(ScalarFrom(context.Input(1)), -rows - 1, columns + 1) : 0;
     Tensor& y = context.Output(0, x.dtype(), x.shape());
-    const uint64_t zeros[2] = {};  // room for any element
-    Require(x.dtype() != DType::kString, ErrorCode::kUnsupported, "Trilu is not defined for strings");
+    const uint64_t zeros[2] = {};  // room for any element but a string
+    const std::string empty;
+    const void* cleared_element = x.dtype() == DType::kString ? static_cast<const void*>(&empty) : zeros;
     for (int64_t r = 0; r < x.shape().elements(0, x.rank() - 1); ++r) {
       const int64_t row = r % rows;
       // Columns [0, split) lie below the diagonal (for the lower triangle: on it and below).
@@ -253,7 +271,7 @@ std::unique_ptr<Kernel> MakeTrilu(const NodeSpec& node) {
       const int64_t cleared = upper ? 0 : split;
       CopyElements(x.dtype(), x.raw(), r * columns + kept, y.raw(), r * columns + kept,
                    upper ? columns - split : split);
-      FillElements(x.dtype(), zeros, y.raw(), r * columns + cleared, upper ? split : columns - split);
+      FillElements(x.dtype(), cleared_element, y.raw(), r * columns + cleared, upper ? split : columns - split);
     }
   });
 }

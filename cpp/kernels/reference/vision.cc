@@ -1,7 +1,10 @@
 // Operators of detection and warping: NonMaxSuppression, RoiAlign, GridSample, Col2Im.
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "reference/compute.h"
@@ -322,6 +325,47 @@ void CombineTaps(const std::vector<std::vector<GridTap>>& axes, Span<const int64
   }
 }
 
+template <typename T>
+T WeightedSum(const T* plane, const std::vector<GridTap>& taps) {
+  using Sum = std::conditional_t<std::is_same_v<T, std::complex<float>>, std::complex<double>, T>;
+  Sum sum = 0;
+  for (const GridTap& tap : taps) sum += tap.weight * Sum(plane[tap.index]);
+  return T(sum);
+}
+
+struct GridSampler {
+  const GridAttributes& attributes;
+  const double* grid;
+  Span<const int64_t> spatial;
+  const Tensor& x;
+  const Tensor& y;
+
+  /// Every element of `out`, by `combine(plane, taps)` from the plane of `in` that it is of.
+  template <typename T, typename F>
+  void Run(KernelContext& context, const T* in, T* out, const F& combine) const {
+    const size_t rank = spatial.size();
+    const int64_t positions = y.shape().elements(2, y.rank());
+    const int64_t plane = x.shape().elements(2, x.rank());
+    const int64_t channels = x.dim(1);
+    context.Threads().ParallelFor(x.dim(0) * positions, 64, [&](int64_t begin, int64_t end) {
+      std::vector<std::vector<GridTap>> axes(rank);
+      std::vector<GridTap> taps;
+      for (int64_t p = begin; p < end; ++p) {
+        // The grid names the last axis first.
+        const double* at = grid + p * static_cast<int64_t>(rank);
+        for (size_t axis = 0; axis < rank; ++axis)
+          axes[axis] = TapsAlong(attributes, at[rank - 1 - axis], spatial[axis]);
+        CombineTaps(axes, spatial, taps);
+        const int64_t image = p / positions;
+        for (int64_t c = 0; c < channels; ++c) {
+          const int64_t from = image * channels + c;
+          out[from * positions + p % positions] = combine(in + from * plane, taps);
+        }
+      }
+    });
+  }
+};
+
 std::unique_ptr<Kernel> MakeGridSample(const NodeSpec& node) {
   return MakeKernel([a = ReadGrid(node)](KernelContext& context) {
     const Tensor& x = context.Input(0);
@@ -334,31 +378,36 @@ std::unique_ptr<Kernel> MakeGridSample(const NodeSpec& node) {
     Shape shape = {x.dim(0), x.dim(1)};
     for (size_t i = 1; i <= rank; ++i) shape.Append(grid.dim(i));
     Tensor& y = context.Output(0, x.dtype(), shape);
-    const double* in = ReadAs<double>(context, x);
-    const double* at = ReadAs<double>(context, grid);
-    WideOutput<double> out(context, y);
-    const int64_t positions = shape.elements(2, shape.rank());
-    const int64_t plane = x.shape().elements(2, x.rank());
-    const int64_t channels = x.dim(1);
-    context.Threads().ParallelFor(x.dim(0) * positions, 64, [&](int64_t begin, int64_t end) {
-      std::vector<std::vector<GridTap>> axes(rank);
-      std::vector<GridTap> taps;
-      for (int64_t p = begin; p < end; ++p) {
-        // The grid names the last axis first.
-        for (size_t axis = 0; axis < rank; ++axis)
-          axes[axis] =
-              TapsAlong(a, at[p * static_cast<int64_t>(rank) + static_cast<int64_t>(rank - 1 - axis)], spatial[axis]);
-        CombineTaps(axes, spatial, taps);
-        const int64_t image = p / positions;
-        for (int64_t c = 0; c < channels; ++c) {
-          double sum = 0;
-          for (const GridTap& tap : taps) sum += tap.weight * in[(image * channels + c) * plane + tap.index];
-          out.data()[(image * channels + c) * positions + p % positions] = sum;
-        }
-      }
-    });
-    out.Store();
+    const GridSampler sampler{a, ReadAs<double>(context, grid), spatial, x, y};
+    if (a.mode == GridMode::kNearest) {
+      DispatchMove(x.dtype(), [&](auto tag) {
+        using E = typename decltype(tag)::type;
+        sampler.Run(context, MoveData<E>(x), MoveData<E>(y), [](const E* plane, const std::vector<GridTap>& taps) {
+          return taps.empty() ? E{} : plane[taps[0].index];
+        });
+      });
+    } else if (x.dtype() == DType::kComplex64) {
+      sampler.Run(context, x.data<std::complex<float>>(), y.data<std::complex<float>>(),
+                  &WeightedSum<std::complex<float>>);
+    } else if (x.dtype() == DType::kComplex128) {
+      sampler.Run(context, x.data<std::complex<double>>(), y.data<std::complex<double>>(),
+                  &WeightedSum<std::complex<double>>);
+    } else {
+      Require(x.dtype() != DType::kString, ErrorCode::kUnsupported, "interpolation is not defined for tensors of str");
+      WideOutput<double> out(context, y);
+      sampler.Run(context, ReadAs<double>(context, x), out.data(), &WeightedSum<double>);
+      out.Store();
+    }
   });
+}
+
+/// Calls `f(TypeTag<C>{})` with a type to add numbers of `dtype` in: integers modulo 2^64, of which the narrower ones
+/// are the low bits; truth values as numbers, of which none but 0 is false.
+template <typename F>
+void DispatchSum(DType dtype, std::string_view what, F&& f) {
+  const bool whole = IsInteger(dtype) || dtype == DType::kBool;
+  Dispatch<Join<WideFloats, Join<Complexes, TypeList<uint64_t>>>>(whole ? DType::kUInt64 : WideDType(dtype), what,
+                                                                  static_cast<F&&>(f));
 }
 
 std::unique_ptr<Kernel> MakeCol2Im(const NodeSpec& node) {
@@ -375,7 +424,7 @@ std::unique_ptr<Kernel> MakeCol2Im(const NodeSpec& node) {
     Tensor& y = context.Output(0, x.dtype(), WithSpatial(x.dim(0), x.dim(1) / taps, image));
     std::vector<int64_t> sources(static_cast<size_t>(taps * positions));
     window.Sources(0, positions, sources.data());
-    DispatchFloat(x.dtype(), "Col2Im", [&](auto tag) {
+    DispatchSum(x.dtype(), "Col2Im", [&](auto tag) {
       using C = typename decltype(tag)::type;
       const C* in = ReadAs<C>(context, x);
       WideOutput<C> out(context, y);

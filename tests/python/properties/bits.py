@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 WORDS = ("", "a", "ab", "a\0b", "ü", "日本", "0")
-NOT_THERE = ("float6",)
-"""Element types of the standard that the engine does not have."""
-SUB_BYTE = {"int2": 2, "uint2": 2, "int4": 4, "uint4": 4, "float4_e2m1fn": 4}
+SUB_BYTE = {
+    "int2": 2, "uint2": 2, "int4": 4, "uint4": 4,
+    "float4_e2m1fn": 4, "float6_e2m3fn": 6, "float6_e3m2fn": 6,
+}  # fmt: skip
+"""Bits of the types that are narrower than a byte."""
 
 
 @functools.cache
 def dtypes_of(op_type: str, opset: int, index: int = 0, domain: str = "") -> tuple[np.dtype, ...]:
-    """The element types that an operator's input may have, and the engine has."""
+    """The element types that an operator's input may have."""
     schema = defs.get_schema(op_type, opset, domain)
     kind = schema.inputs[index].type_str
     allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
@@ -32,7 +34,7 @@ def tensor_types(allowed: Iterable[str]) -> tuple[np.dtype, ...]:
     """The types of tensors among the names of the types that the standard allows."""
     names = sorted(name for name in allowed if name.startswith("tensor("))
     found = [name.removeprefix("tensor(").removesuffix(")") for name in names]
-    return tuple(dtype_of(name) for name in found if not name.startswith(NOT_THERE))
+    return tuple(dtype_of(name) for name in found)
 
 
 def dtype_of(name: str) -> np.dtype:

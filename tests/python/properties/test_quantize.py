@@ -33,6 +33,8 @@ FLOAT8S = (
     ml_dtypes.float8_e5m2fnuz,
 )
 
+FLOAT6S = (ml_dtypes.float6_e2m3fn, ml_dtypes.float6_e3m2fn)
+
 SINCE: dict[Any, int] = {
     np.int8: 10,
     np.uint8: 10,
@@ -40,6 +42,7 @@ SINCE: dict[Any, int] = {
     **dict.fromkeys((np.int16, np.uint16, ml_dtypes.int4, ml_dtypes.uint4), 21),
     ml_dtypes.float4_e2m1fn: 23,
     **dict.fromkeys((ml_dtypes.int2, ml_dtypes.uint2), 25),
+    **dict.fromkeys(FLOAT6S, 28),
 }
 """What can be quantised to, and the first version that can."""
 
@@ -102,7 +105,7 @@ def grids(draw: st.DrawFn, shape: tuple[int, ...], opset: int, scale: Any, to: A
 
 
 def is_whole(dtype: Any) -> bool:
-    return dtype not in (*FLOAT8S, ml_dtypes.float4_e2m1fn)
+    return dtype not in (*FLOAT8S, *FLOAT6S, ml_dtypes.float4_e2m1fn)
 
 
 def greatest(dtype: Any) -> float:

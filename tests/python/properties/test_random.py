@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
@@ -186,9 +187,9 @@ def test_dropout_that_drops_nothing(data: st.DataObject, outputs: int) -> None:
         training = data.draw(st.sampled_from([None, False, True] if ratio == 0 else [None, False]))
         inputs += [None if value is None else np.array(value) for value in (ratio, training)]
         if ratio is not None:
-            inputs[1] = np.array(
-                ratio, data.draw(st.sampled_from([np.float16, np.float32, np.float64]))
-            )
+            types = [np.float16, np.float32, np.float64]
+            types += [ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2fnuz] * (signature.opset >= 22)
+            inputs[1] = np.array(ratio).astype(data.draw(st.sampled_from(types)))
     found = run_op(
         "Dropout", inputs, attributes, opset=signature.opset, tier=signature.tier, outputs=outputs
     )

@@ -367,6 +367,59 @@ def test_grid_sample(
     assert_close(y, expected, dtype, scale=np.maximum(abs(expected), 8), steps=4)
 
 
+@kernels("Resize", "GridSample")
+@examples
+@given(
+    name=st.sampled_from(["Resize", "GridSample"]),
+    mode=st.sampled_from(["linear", "cubic", "nearest"]),
+    dtype=st.sampled_from([np.complex64, np.complex128]),
+    tier=tiers,
+    data=st.data(),
+)
+def test_complex_numbers_are_two_numbers(
+    name: str, mode: str, dtype: Any, tier: str, data: DataObject
+) -> None:
+    """What is done to them is done to their parts."""
+    part = np.empty(0, dtype).real.dtype
+    parts = [data.draw(layer((1, 2, 3, 4), part)) for _ in range(2)]
+    opset, inputs, attributes = resampling(data, name, mode, part)
+    x = parts[0] + dtype(1j) * parts[1]
+    (y,) = run_op(name, [x, *inputs], attributes, opset=opset, tier=tier)
+    assert y.dtype == dtype
+    for found, values in zip((y.real, y.imag), parts, strict=True):
+        (expected,) = run_op(name, [values, *inputs], attributes, opset=opset, tier=tier)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@kernels("Resize", "GridSample")
+@examples
+@given(name=st.sampled_from(["Resize", "GridSample"]), tier=tiers, data=st.data())
+def test_the_nearest_is_moved_whatever_it_is(name: str, tier: str, data: DataObject) -> None:
+    """Texts where the numbers of their places go, none where those are 0; and all 64 bits."""
+    places = np.arange(1, 25).reshape(1, 2, 3, 4)
+    opset, inputs, attributes = resampling(data, name, "nearest", np.dtype(np.float32))
+    (y,) = run_op(name, [places, *inputs], attributes, opset=opset, tier=tier)
+    words = np.array(["", *(f"word {i}" for i in range(1, 25))], object)
+    (found,) = run_op(name, [words[places], *inputs], attributes, opset=opset, tier=tier)
+    assert found.tolist() == words[y].tolist()
+    large = np.arange(25) * (2**63 // 25) | 1
+    large[0] = 0
+    (found,) = run_op(name, [large[places], *inputs], attributes, opset=opset, tier=tier)
+    assert found.tolist() == large[y].tolist()
+
+
+def resampling(
+    data: DataObject, name: str, mode: str, dtype: np.dtype
+) -> tuple[int, list[Any], dict[str, Any]]:
+    """Opset, inputs behind the image of three rows of four, and attributes of either operator."""
+    if name == "Resize":
+        scales = [1.0, 1.0, *(data.draw(st.sampled_from(SCALES)) for _ in range(2))]
+        return 19, [None, np.array(scales, np.float32)], {"mode": mode}
+    padding = data.draw(st.sampled_from(["zeros", "border", "reflection"]))
+    grid = data.draw(layer((1, 2, 3, 2), dtype)) / dtype.type(4)
+    return 22, [grid], {"mode": mode, "padding_mode": padding}
+
+
 def between(plane: np.ndarray, y: float, x: float) -> list[float]:
     """The four weighted neighbours of a place; beyond the map by more than one element are none."""
     height, width = plane.shape

@@ -76,6 +76,10 @@ inline constexpr DType kDTypeOf<Float8E8M0> = DType::kFloat8E8M0;
 template <>
 inline constexpr DType kDTypeOf<Float4E2M1> = DType::kFloat4E2M1;
 template <>
+inline constexpr DType kDTypeOf<Float6E2M3> = DType::kFloat6E2M3;
+template <>
+inline constexpr DType kDTypeOf<Float6E3M2> = DType::kFloat6E3M2;
+template <>
 inline constexpr DType kDTypeOf<Int4> = DType::kInt4;
 template <>
 inline constexpr DType kDTypeOf<UInt4> = DType::kUInt4;
@@ -93,7 +97,8 @@ using Integers = Join<SignedIntegers, UnsignedIntegers>;
 /// What ONNX calls "all numeric tensor types": the arithmetic operators' T.
 using Numbers = Join<Floats, Integers>;
 using Complexes = TypeList<std::complex<float>, std::complex<double>>;
-using SmallFloats = TypeList<Float8E4M3FN, Float8E4M3FNUZ, Float8E5M2, Float8E5M2FNUZ, Float8E8M0, Float4E2M1>;
+using SmallFloats =
+    TypeList<Float8E4M3FN, Float8E4M3FNUZ, Float8E5M2, Float8E5M2FNUZ, Float8E8M0, Float6E2M3, Float6E3M2, Float4E2M1>;
 using SmallIntegers = TypeList<Int4, UInt4, Int2, UInt2>;
 /// Everything with a fixed-size element.
 using FixedSizeTypes = Join<Join<Numbers, TypeList<bool>>, Join<Complexes, Join<SmallFloats, SmallIntegers>>>;

@@ -36,6 +36,8 @@ enum class DType : uint8_t {
   kFloat8E8M0 = 24,
   kUInt2 = 25,
   kInt2 = 26,
+  kFloat6E2M3 = 27,
+  kFloat6E3M2 = 28,
 };
 
 /// Bytes of one element in a Tensor's memory. Types below eight bits take one byte each in memory (the value in the low
@@ -43,8 +45,12 @@ enum class DType : uint8_t {
 /// std::string.
 size_t ElementSize(DType dtype);
 
-/// Bits of one element in a file's raw data: 2, 4, 8, …; 0 for kString and kUndefined.
+/// Bits of one element in a file's raw data: 2, 4, 6, 8, …; 0 for kString and kUndefined.
 size_t PackedBits(DType dtype);
+
+/// Bytes of so many elements in a file's raw data, the last one filled up. Of a type of eight bits and more there must
+/// not be more elements than bytes can be counted; below, there may be any number.
+size_t PackedBytes(DType dtype, int64_t elements);
 
 /// NumPy's (or ml_dtypes') name: "float32", "bfloat16", "float8_e4m3fn", "int4", "str".
 std::string_view DTypeName(DType dtype);

@@ -49,13 +49,19 @@ struct Float8E8M0 {
   operator float() const;
 };
 
-/// E2M1, in the low four bits. Always saturates.
-struct Float4E2M1 {
-  uint8_t bits = 0;
-  Float4E2M1() = default;
-  explicit Float4E2M1(float value);
-  operator float() const;
-};
+/// The formats below eight bits, in the low six or four; what the others hold says nothing. They have neither
+/// infinities nor NaN: all that is out of range saturates, and NaN becomes -0.
+#define ONNXFORGE_FLOAT_BELOW_8(Name) \
+  struct Name {                       \
+    uint8_t bits = 0;                 \
+    Name() = default;                 \
+    explicit Name(float value);       \
+    operator float() const;           \
+  };
+ONNXFORGE_FLOAT_BELOW_8(Float6E2M3)
+ONNXFORGE_FLOAT_BELOW_8(Float6E3M2)
+ONNXFORGE_FLOAT_BELOW_8(Float4E2M1)
+#undef ONNXFORGE_FLOAT_BELOW_8
 
 // Integers below eight bits: one value per byte in memory; construction wraps modulo 2^bits.
 
