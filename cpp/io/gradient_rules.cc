@@ -440,7 +440,7 @@ GradientRule FindGradientRule(const std::string& op_type) {
   static const std::map<std::string, GradientRule> rules = [] {
     std::map<std::string, GradientRule> all;
     for (const auto* family : {&ArithmeticGradients(), &BodyGradients(), &FunctionGradients(), &SelectionGradients(),
-                               &LayerGradients(), &WindowGradients()}) {
+                               &LayerGradients(), &RecurrentGradients(), &WindowGradients()}) {
       for (const GradientRow& row : *family) all.emplace(row.op_type, row.rule);
     }
     return all;

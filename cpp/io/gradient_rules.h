@@ -108,6 +108,7 @@ const std::vector<GradientRow>& FunctionGradients();   // of one variable
 const std::vector<GradientRow>& SelectionGradients();  // what takes elements and moves them
 const std::vector<GradientRow>& BodyGradients();       // If, Loop, Scan
 const std::vector<GradientRow>& LayerGradients();      // normalisations, losses
+const std::vector<GradientRow>& RecurrentGradients();  // RNN, GRU, LSTM
 const std::vector<GradientRow>& WindowGradients();     // convolutions, pools
 
 /// Fails: this use of the forward node's operator has no derivative.

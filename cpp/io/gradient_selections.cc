@@ -58,6 +58,17 @@ void PullResize(Pullback& p) {
   if (p.Wants(0)) Selection(p);
 }
 
+/// The parts of an output that is not used are zeros.
+void PullSplit(Pullback& p) {
+  std::vector<std::string> parts;
+  for (int i = 0; i < p.node().output_size(); ++i) {
+    const auto output = static_cast<size_t>(i);
+    if (p.Output(output).empty()) return Selection(p);
+    parts.push_back(p.HasGradient(output) ? p.gradient(output) : p.Zeros(p.Output(output)));
+  }
+  p.Give(0, p.Emit("Concat", parts, {MakeAttribute("axis", p.Int("axis", 0))}));
+}
+
 void PullTopK(Pullback& p) {
   if (p.node().output_size() < 2 || p.Output(1).empty()) FailForm(p, "without its indices");
   const std::string taken =
@@ -127,7 +138,7 @@ const std::vector<GradientRow>& SelectionGradients() {
       {"ScatterND", &PullScatterNd},
       {"Slice", &Selection},
       {"SpaceToDepth", &Selection},
-      {"Split", &Selection},
+      {"Split", &PullSplit},
       {"Tile", &Selection},
       {"TopK", &PullTopK},
       {"Trilu", &Selection},
