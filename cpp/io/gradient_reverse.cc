@@ -145,7 +145,7 @@ GradientBody::GradientBody(const Pullback& p)
   graph_.set_name(Utf8(p.node().op_type()));
 }
 
-const std::string& GradientBody::AddInput(const std::string& name) {
+std::string GradientBody::AddInput(std::string name) {
   graph_.add_input()->set_name(name);
   return name;
 }

@@ -46,7 +46,7 @@ class GradientBody {
 
   Pullback& p() { return p_; }
   /// Under a name of its own, which it returns.
-  const std::string& AddInput(const std::string& name);
+  std::string AddInput(std::string name);
   void AddOutput(const std::string& value);
   const std::vector<PlacedNode>& nodes() const { return nodes_; }
   onnx::AttributeProto Attribute(const char* name) const;

@@ -67,9 +67,12 @@ void Pullback::RequireAllRead() const {
 }
 
 std::vector<std::string> Pullback::Repeat(std::vector<std::string> inputs) {
-  std::vector<std::string> names =
-      EmitMany(node().op_type().c_str(), std::move(inputs), static_cast<size_t>(node().output_size()),
-               {node().attribute().begin(), node().attribute().end()});
+  return Repeat(std::move(inputs), {node().attribute().begin(), node().attribute().end()});
+}
+
+std::vector<std::string> Pullback::Repeat(std::vector<std::string> inputs, Attributes attributes) {
+  std::vector<std::string> names = EmitMany(node().op_type().c_str(), std::move(inputs),
+                                            static_cast<size_t>(node().output_size()), std::move(attributes));
   pen_.nodes.back().opset = opset();
   return names;
 }
@@ -440,7 +443,7 @@ GradientRule FindGradientRule(const std::string& op_type) {
   static const std::map<std::string, GradientRule> rules = [] {
     std::map<std::string, GradientRule> all;
     for (const auto* family : {&ArithmeticGradients(), &BodyGradients(), &FunctionGradients(), &SelectionGradients(),
-                               &LayerGradients(), &RecurrentGradients(), &WindowGradients()}) {
+                               &LayerGradients(), &RecurrentGradients(), &ResizeGradients(), &WindowGradients()}) {
       for (const GradientRow& row : *family) all.emplace(row.op_type, row.rule);
     }
     return all;

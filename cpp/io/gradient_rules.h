@@ -71,8 +71,9 @@ class Pullback {
   /// The same with several outputs.
   std::vector<std::string> EmitMany(const char* op, std::vector<std::string> inputs, size_t outputs,
                                     Attributes attributes);
-  /// Adds the forward node once more, on other inputs.
+  /// Adds the forward node once more, on other inputs, and with other attributes.
   std::vector<std::string> Repeat(std::vector<std::string> inputs);
+  std::vector<std::string> Repeat(std::vector<std::string> inputs, Attributes attributes);
   std::string Integers(const std::vector<int64_t>& values);
   /// A number of the type of `like`.
   std::string Number(float value, const std::string& like);
@@ -109,6 +110,7 @@ const std::vector<GradientRow>& SelectionGradients();  // what takes elements an
 const std::vector<GradientRow>& BodyGradients();       // If, Loop, Scan
 const std::vector<GradientRow>& LayerGradients();      // normalisations, losses
 const std::vector<GradientRow>& RecurrentGradients();  // RNN, GRU, LSTM
+const std::vector<GradientRow>& ResizeGradients();     // Resize, Upsample
 const std::vector<GradientRow>& WindowGradients();     // convolutions, pools
 
 /// Fails: this use of the forward node's operator has no derivative.
@@ -134,6 +136,9 @@ std::string AxesFrom(Pullback& p, const std::string& x, int64_t first);
 
 /// A whole number, as a scalar.
 std::string Integer(Pullback& p, int64_t value);
+
+/// The rule of an operator with such attributes whose outputs' elements are those of input 0, or zeros.
+void PullSelection(Pullback& p, Pullback::Attributes attributes);
 
 /// What rules write again and again.
 inline std::string Plus(Pullback& p, const std::string& a, const std::string& b) { return p.Emit("Add", {a, b}); }

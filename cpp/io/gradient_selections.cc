@@ -30,19 +30,7 @@ std::string ScatterBack(Pullback& p, const std::string& positions, const std::st
   return p.ReshapeTo(p.Emit("Slice", {sums, p.Integers({1}), count}), p.Input(0));
 }
 
-/// Each output's elements are those of input 0, or zeros.
-void Selection(Pullback& p) {
-  std::vector<std::string> inputs(p.node().input().begin(), p.node().input().end());
-  inputs[0] = Positions(p, p.Input(0));
-  const std::vector<std::string> positions = p.Repeat(inputs);
-  std::string sum;
-  for (size_t i = 0; i < positions.size(); ++i) {
-    if (!p.HasGradient(i)) continue;
-    const std::string part = ScatterBack(p, positions[i], p.gradient(i));
-    sum = sum.empty() ? part : Plus(p, sum, part);
-  }
-  p.Give(0, sum);
-}
+void Selection(Pullback& p) { PullSelection(p, {p.node().attribute().begin(), p.node().attribute().end()}); }
 
 void PullPad(Pullback& p) {
   if (p.opset() < 11) FailForm(p, StrCat("of opset ", p.opset(), ", whose kernel takes real numbers alone"));
@@ -50,12 +38,6 @@ void PullPad(Pullback& p) {
   inputs[0] = Positions(p, p.Input(0));
   if (inputs.size() > 2) inputs[2].clear();  // what is filled in
   p.Give(0, ScatterBack(p, p.Repeat(inputs)[0], p.gradient()));
-}
-
-void PullResize(Pullback& p) {
-  const auto* mode = p.Find("mode");
-  if (mode != nullptr && mode->s() != "nearest") FailForm(p, "but to the nearest");
-  if (p.Wants(0)) Selection(p);
 }
 
 /// The parts of an output that is not used are zeros.
@@ -120,6 +102,20 @@ void PullDropout(Pullback& p) {
 
 }  // namespace
 
+void PullSelection(Pullback& p, Pullback::Attributes attributes) {
+  if (!p.Wants(size_t{0})) return;
+  std::vector<std::string> inputs(p.node().input().begin(), p.node().input().end());
+  inputs[0] = Positions(p, p.Input(0));
+  const std::vector<std::string> positions = p.Repeat(inputs, std::move(attributes));
+  std::string sum;
+  for (size_t i = 0; i < positions.size(); ++i) {
+    if (!p.HasGradient(i)) continue;
+    const std::string part = ScatterBack(p, positions[i], p.gradient(i));
+    sum = sum.empty() ? part : Plus(p, sum, part);
+  }
+  p.Give(0, sum);
+}
+
 const std::vector<GradientRow>& SelectionGradients() {
   static const std::vector<GradientRow> rows = {
       {"CenterCropPad", &Selection},
@@ -131,7 +127,6 @@ const std::vector<GradientRow>& SelectionGradients() {
       {"GatherND", &Selection},
       {"MaxPool", &PullMaxPool},
       {"Pad", &PullPad},
-      {"Resize", &PullResize},
       {"ReverseSequence", &Selection},
       {"Scatter", &PullScatterElements},
       {"ScatterElements", &PullScatterElements},
