@@ -349,6 +349,21 @@ void ReduceExtreme(Pullback& p) {
   p.Give(0, Times(p, Unreduce(p, p.gradient()), shared));
 }
 
+/// The product of the others: of all without zeros over the factor, where there is no zero among the others.
+void ReduceProd(Pullback& p) {
+  const std::string& x = p.Input(0);
+  const std::string is_zero = p.Emit("Equal", {x, p.Number(0, x)});
+  const std::string zeros = p.Emit("CastLike", {is_zero, x});
+  const std::string factors = Plus(p, x, zeros);
+  std::vector<std::string> inputs(p.node().input().begin(), p.node().input().end());
+  inputs[0] = factors;
+  const std::string product = Unreduce(p, p.Repeat(inputs)[0]);
+  const std::string zeros_in_all = p.ExpandTo(SumKept(p, zeros), x);
+  const std::string alone = p.Emit("Equal", {zeros_in_all, zeros});
+  const std::string others = p.Emit("Where", {alone, Over(p, product, factors), p.Number(0, x)});
+  p.Give(0, Times(p, Unreduce(p, p.gradient()), others));
+}
+
 void ReduceMean(Pullback& p) { p.Give(0, OverCount(p, Unreduce(p, p.gradient()))); }
 void Reshape(Pullback& p) { p.Give(0, p.ReshapeTo(p.gradient(), p.Input(0))); }
 void Expand(Pullback& p) { p.Give(0, p.SumTo(p.gradient(), p.Input(0))); }
@@ -423,6 +438,7 @@ const std::vector<GradientRow>& ArithmeticGradients() {
       {"ReduceMax", &ReduceExtreme},
       {"ReduceMean", &ReduceMean},
       {"ReduceMin", &ReduceExtreme},
+      {"ReduceProd", &ReduceProd},
       {"ReduceSum", &ReduceSum},
       {"ReduceSumSquare", &ReduceSumSquare},
       {"Reshape", &Reshape},
@@ -442,8 +458,9 @@ const std::vector<GradientRow>& ArithmeticGradients() {
 GradientRule FindGradientRule(const std::string& op_type) {
   static const std::map<std::string, GradientRule> rules = [] {
     std::map<std::string, GradientRule> all;
-    for (const auto* family : {&ArithmeticGradients(), &BodyGradients(), &FunctionGradients(), &SelectionGradients(),
-                               &LayerGradients(), &RecurrentGradients(), &ResizeGradients(), &WindowGradients()}) {
+    for (const auto* family :
+         {&ArithmeticGradients(), &BodyGradients(), &FunctionGradients(), &SelectionGradients(), &LayerGradients(),
+          &RecurrentGradients(), &ResizeGradients(), &SamplingGradients(), &WindowGradients()}) {
       for (const GradientRow& row : *family) all.emplace(row.op_type, row.rule);
     }
     return all;

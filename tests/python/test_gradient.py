@@ -141,6 +141,8 @@ def test_conv(spatial, kernel, options):
         *((op, real(2, 3, 4)) for op in ("ReduceL1", "ReduceL2", "ReduceLogSumExp")),
         *((op, real(2, 3, 4)) for op in ("ReduceMax", "ReduceMin", "ReduceSumSquare")),
         ("ReduceLogSum", positive(2, 3, 4)),
+        ("ReduceProd", real(2, 3, 4)),
+        ("ReduceProd", real(2, 3, 4) * (real(2, 3, 4) > -0.7)),
     ],
 )
 @pytest.mark.parametrize("keepdims", [0, 1])
