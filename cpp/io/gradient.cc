@@ -16,10 +16,6 @@ namespace {
 
 constexpr size_t kMostNodes = 1'000'000;  // as in any graph
 
-bool IsGradient(const onnx::NodeProto& node) {
-  return node.op_type() == "Gradient" && node.domain() == "ai.onnx.preview.training";
-}
-
 std::vector<std::string> StringsOf(const onnx::NodeProto& node, std::string_view name) {
   for (const auto& attribute : node.attribute()) {
     if (attribute.name() == name) return {attribute.strings().begin(), attribute.strings().end()};
@@ -27,8 +23,10 @@ std::vector<std::string> StringsOf(const onnx::NodeProto& node, std::string_view
   return {};
 }
 
+}  // namespace
+
 /// The nodes of a graph so far, by the values they make.
-class Tape {
+class GradientExpansion::Tape {
  public:
   void Add(PlacedNode placed) {
     Require(nodes_.size() < kMostNodes, ErrorCode::kUnsupported, "gradients make more than ", kMostNodes, " nodes");
@@ -44,7 +42,10 @@ class Tape {
   }
   bool Has(const std::string& value) const { return maker_.count(value) != 0; }
   const PlacedNode& operator[](size_t i) const { return nodes_[i]; }
-  std::vector<PlacedNode> Release() { return std::move(nodes_); }
+  size_t size() const { return nodes_.size(); }
+  std::vector<PlacedNode> Since(size_t first) const {
+    return {nodes_.begin() + static_cast<std::ptrdiff_t>(first), nodes_.end()};
+  }
 
  private:
   std::vector<PlacedNode> nodes_;
@@ -52,10 +53,10 @@ class Tape {
 };
 
 /// One Gradient node.
-class Differentiation {
+class GradientExpansion::Differentiation {
  public:
-  Differentiation(const onnx::NodeProto& node, Tape& tape)
-      : node_(node), tape_(tape), xs_(StringsOf(node, "xs")), zs_(StringsOf(node, "zs")) {
+  Differentiation(const onnx::NodeProto& node, Tape& tape, const FindFunctionBody& find_body)
+      : node_(node), tape_(tape), find_body_(find_body), xs_(StringsOf(node, "xs")), zs_(StringsOf(node, "zs")) {
     for (const auto& attribute : node.attribute()) {
       if (attribute.name() == "y") y_ = attribute.s();
     }
@@ -73,7 +74,7 @@ class Differentiation {
     Gradients gradients;
     const std::string& y = Renamed(y_);
     std::vector<PlacedNode> written;
-    const Pen pen{prefix_, counter_, written};
+    const Pen pen{prefix_, counter_, written, find_body_};
     const PlacedNode none;
     Pullback seed(none, pen);
     gradients[y] = seed.ExpandTo(seed.Number(1, y), y);
@@ -103,9 +104,12 @@ class Differentiation {
       std::vector<std::string> uses;  // that are still to be looked at, the last first
     };
     std::vector<Visit> stack;
+    std::set<int64_t> open;  // those on the stack, each of which the next one is read by
     const auto visit = [&](const std::string& value) {
       const int64_t maker = fixed.count(value) != 0 ? -1 : tape_.Maker(value);
       if (maker < 0 || done.count(maker) != 0) return;
+      Require(open.insert(maker).second, ErrorCode::kInvalidModel, "the nodes that make '", Utf8(y_),
+              "' depend on each other in a circle");
       std::vector<std::string> uses = Uses(tape_[static_cast<size_t>(maker)].node);
       std::reverse(uses.begin(), uses.end());
       stack.push_back({maker, std::move(uses)});
@@ -114,12 +118,11 @@ class Differentiation {
     while (!stack.empty()) {
       auto& [at, uses] = stack.back();
       if (uses.empty()) {
-        if (done.insert(at).second) forward_.push_back(tape_[static_cast<size_t>(at)]);
+        done.insert(at);
+        forward_.push_back(tape_[static_cast<size_t>(at)]);
         stack.pop_back();
         continue;
       }
-      Require(stack.size() < kMostNodes, ErrorCode::kInvalidModel, "the nodes that make '", Utf8(y_),
-              "' depend on each other in a circle");
       const std::string use = std::move(uses.back());
       uses.pop_back();
       visit(use);
@@ -160,6 +163,7 @@ class Differentiation {
 
   const onnx::NodeProto& node_;
   Tape& tape_;
+  const FindFunctionBody& find_body_;
   std::vector<std::string> xs_;
   std::vector<std::string> zs_;
   std::string y_;
@@ -170,28 +174,32 @@ class Differentiation {
   Renaming renamed_;
 };
 
-}  // namespace
+bool IsGradient(const onnx::NodeProto& node) {
+  return node.op_type() == "Gradient" && node.domain() == "ai.onnx.preview.training";
+}
 
 bool HasGradient(const onnx::GraphProto& graph) {
   return std::any_of(graph.node().begin(), graph.node().end(), IsGradient);
 }
 
-std::vector<PlacedNode> ExpandGradients(const onnx::GraphProto& graph, int opset) {
-  Tape tape;
+GradientExpansion::GradientExpansion(const onnx::GraphProto& graph, int opset, FindFunctionBody find_body)
+    : tape_(std::make_unique<Tape>()), find_body_(std::move(find_body)) {
   for (const auto& node : graph.node()) {
-    if (!IsGradient(node)) tape.Add({node, opset});
+    if (!IsGradient(node)) tape_->Add({node, opset});
   }
-  // One that differentiates another's output stands behind it.
-  for (const auto& node : graph.node()) {
-    if (!IsGradient(node)) continue;
-    try {
-      Differentiation(node, tape).Run();
-    } catch (Error& error) {
-      error.AddContext(StrCat("in node '", Utf8(NameOf(node)), "' (ai.onnx.preview.training.Gradient)"));
-      throw;
-    }
+}
+
+GradientExpansion::~GradientExpansion() = default;
+
+std::vector<PlacedNode> GradientExpansion::Expand(const onnx::NodeProto& gradient) {
+  const size_t before = tape_->size();
+  try {
+    Differentiation(gradient, *tape_, find_body_).Run();
+  } catch (Error& error) {
+    error.AddContext(StrCat("in node '", Utf8(NameOf(gradient)), "' (ai.onnx.preview.training.Gradient)"));
+    throw;
   }
-  return tape.Release();
+  return tape_->Since(before);
 }
 
 }  // namespace onnxforge::io

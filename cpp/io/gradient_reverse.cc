@@ -54,24 +54,42 @@ std::vector<std::string> GradientsOf(const onnx::NodeProto& node, const Gradient
 
 bool IsStandard(const onnx::NodeProto& node) { return node.domain().empty() || node.domain() == "ai.onnx"; }
 
-void Pull(const PlacedNode& placed, const ValueNames& dependent, const Pen& pen, Gradients& gradients) {
-  const onnx::NodeProto& node = placed.node;
-  const bool reached = std::any_of(node.output().begin(), node.output().end(), [&](const std::string& output) {
-    return dependent.count(output) != 0 && gradients.count(output) != 0;
-  });
-  if (!reached) return;
-  const GradientRule rule = IsStandard(node) ? FindGradientRule(node.op_type()) : nullptr;
-  Require(rule != nullptr, ErrorCode::kUnsupported, "a gradient is asked for through ",
-          Utf8(OperatorName(node.domain(), node.op_type())), " (node '", Utf8(NameOf(node)),
-          "'), which has no rule for derivatives");
-  Pullback pullback(placed, pen);
-  pullback.SetDependent(dependent);
-  pullback.SetGradients(GradientsOf(node, gradients));
-  rule(pullback);
-  pullback.RequireAllRead();
-  for (const auto& [value, gradient] : pullback.given()) {
-    if (pullback.Wants(value)) Accumulate(pullback, value, gradient, gradients);
+void WriteNode(Pullback& p, onnx::NodeProto node, int opset, Renaming& names) {
+  RenameUses(node, names);
+  for (std::string& output : *node.mutable_output()) {
+    if (!output.empty()) output = names[output] = p.pen().Fresh();
   }
+  node.clear_name();
+  p.pen().nodes.push_back({std::move(node), opset});
+}
+
+/// The nodes of a function in place of the call; the values that stand for the call's outputs.
+std::vector<std::string> WriteFunction(Pullback& p, const onnx::FunctionProto& function) {
+  int opset = p.opset();
+  for (const auto& import : function.opset_import()) {
+    if (NormalizeDomain(import.domain()).empty()) opset = static_cast<int>(import.version());
+  }
+  if (p.pen().in_body && opset != p.pen().opset)
+    FailForm(p, StrCat("in a body of opset ", p.pen().opset, ", as a function of opset ", opset, " defines it"));
+  Renaming names;
+  for (int i = 0; i < function.input_size(); ++i) {
+    const auto input = static_cast<size_t>(i);
+    names[function.input(i)] = input < p.inputs() ? p.Input(input) : "";
+  }
+  for (const auto& node : function.node()) WriteNode(p, node, opset, names);
+  std::vector<std::string> outputs;
+  for (int i = 0; i < function.output_size() && i < p.node().output_size(); ++i)
+    outputs.push_back(names[function.output(i)]);
+  return outputs;
+}
+
+/// An operator without a rule may be a function of others.
+void PullFunction(Pullback& p) {
+  const FunctionBody body = p.pen().find_body(p.node(), p.opset());
+  Require(body.function != nullptr, ErrorCode::kUnsupported, "a gradient is asked for through ",
+          Utf8(OperatorName(p.node().domain(), p.node().op_type())), " (node '", Utf8(NameOf(p.node())),
+          "'), which has no rule for derivatives");
+  PullThrough(p, [&](Pullback& written) { return WriteFunction(written, *body.function); });
 }
 
 onnx::NodeProto ConstantNode(const onnx::TensorProto& tensor) {
@@ -79,6 +97,27 @@ onnx::NodeProto ConstantNode(const onnx::TensorProto& tensor) {
   node.set_op_type("Constant");
   *node.add_attribute() = onnx::MakeAttribute("value", tensor);
   return node;
+}
+
+void Pull(const PlacedNode& placed, const ValueNames& dependent, const Pen& pen, Gradients& gradients) {
+  const onnx::NodeProto& node = placed.node;
+  const bool reached = std::any_of(node.output().begin(), node.output().end(), [&](const std::string& output) {
+    return dependent.count(output) != 0 && gradients.count(output) != 0;
+  });
+  if (!reached) return;
+  const GradientRule rule = IsStandard(node) ? FindGradientRule(node.op_type()) : nullptr;
+  Pullback pullback(placed, pen);
+  pullback.SetDependent(dependent);
+  pullback.SetGradients(GradientsOf(node, gradients));
+  if (rule != nullptr) {
+    rule(pullback);
+  } else {
+    PullFunction(pullback);
+  }
+  pullback.RequireAllRead();
+  for (const auto& [value, gradient] : pullback.given()) {
+    if (pullback.Wants(value)) Accumulate(pullback, value, gradient, gradients);
+  }
 }
 
 }  // namespace
@@ -141,7 +180,7 @@ void PullThrough(Pullback& p, const std::function<std::vector<std::string>(Pullb
 }
 
 GradientBody::GradientBody(const Pullback& p)
-    : p_(p.placed(), {p.pen().prefix, p.pen().counter, nodes_, p.pen().opset}) {
+    : p_(p.placed(), {p.pen().prefix, p.pen().counter, nodes_, p.pen().find_body, p.pen().opset, true}) {
   graph_.set_name(Utf8(p.node().op_type()));
 }
 
@@ -160,23 +199,13 @@ onnx::AttributeProto GradientBody::Attribute(const char* name) const {
 
 void WriteInline(Pullback& p, const onnx::GraphProto& body, Renaming& names) {
   if (body.sparse_initializer_size() > 0) FailForm(p, "with a sparse tensor in its body");
-  const auto write = [&](onnx::NodeProto node) {
-    for (std::string& output : *node.mutable_output()) {
-      if (!output.empty()) output = names[output] = p.pen().Fresh();
-    }
-    node.clear_name();
-    p.pen().nodes.push_back({std::move(node), p.pen().opset});
-  };
   for (const auto& tensor : body.initializer()) {
     if (names.count(tensor.name()) != 0) continue;  // the default of an input
     onnx::NodeProto node = ConstantNode(tensor);
     node.add_output(tensor.name());
-    write(std::move(node));
+    WriteNode(p, std::move(node), p.pen().opset, names);
   }
-  for (onnx::NodeProto node : body.node()) {
-    RenameUses(node, names);
-    write(std::move(node));
-  }
+  for (const auto& node : body.node()) WriteNode(p, node, p.pen().opset, names);
 }
 
 }  // namespace onnxforge::io

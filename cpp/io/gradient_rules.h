@@ -22,7 +22,9 @@ struct Pen {
   std::string prefix;
   int& counter;
   std::vector<PlacedNode>& nodes;
-  int opset = kOpset;  // that new nodes are written in
+  const FindFunctionBody& find_body;
+  int opset = kOpset;    // that new nodes are written in
+  bool in_body = false;  // of another node: all nodes are written in that opset
 
   std::string Fresh() const { return StrCat(prefix, counter++); }
 };
