@@ -1,7 +1,6 @@
 #include "gradient.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
@@ -9,18 +8,13 @@
 
 #include "onnxforge/base/error.h"
 
-#include "gradient_rules.h"
+#include "gradient_reverse.h"
 #include "import_type.h"
-#include "schemas.h"
 
 namespace onnxforge::io {
 namespace {
 
 constexpr size_t kMostNodes = 1'000'000;  // as in any graph
-
-bool IsGradient(const onnx::NodeProto& node) {
-  return node.op_type() == "Gradient" && node.domain() == "ai.onnx.preview.training";
-}
 
 std::vector<std::string> StringsOf(const onnx::NodeProto& node, std::string_view name) {
   for (const auto& attribute : node.attribute()) {
@@ -29,12 +23,10 @@ std::vector<std::string> StringsOf(const onnx::NodeProto& node, std::string_view
   return {};
 }
 
-std::string NameOf(const onnx::NodeProto& node) {
-  return !node.name().empty() ? node.name() : node.output_size() > 0 ? node.output(0) : "";
-}
+}  // namespace
 
 /// The nodes of a graph so far, by the values they make.
-class Tape {
+class GradientExpansion::Tape {
  public:
   void Add(PlacedNode placed) {
     Require(nodes_.size() < kMostNodes, ErrorCode::kUnsupported, "gradients make more than ", kMostNodes, " nodes");
@@ -50,7 +42,10 @@ class Tape {
   }
   bool Has(const std::string& value) const { return maker_.count(value) != 0; }
   const PlacedNode& operator[](size_t i) const { return nodes_[i]; }
-  std::vector<PlacedNode> Release() { return std::move(nodes_); }
+  size_t size() const { return nodes_.size(); }
+  std::vector<PlacedNode> Since(size_t first) const {
+    return {nodes_.begin() + static_cast<std::ptrdiff_t>(first), nodes_.end()};
+  }
 
  private:
   std::vector<PlacedNode> nodes_;
@@ -58,10 +53,10 @@ class Tape {
 };
 
 /// One Gradient node.
-class Differentiation {
+class GradientExpansion::Differentiation {
  public:
-  Differentiation(const onnx::NodeProto& node, Tape& tape)
-      : node_(node), tape_(tape), xs_(StringsOf(node, "xs")), zs_(StringsOf(node, "zs")) {
+  Differentiation(const onnx::NodeProto& node, Tape& tape, const FindFunctionBody& find_body)
+      : node_(node), tape_(tape), find_body_(find_body), xs_(StringsOf(node, "xs")), zs_(StringsOf(node, "zs")) {
     for (const auto& attribute : node.attribute()) {
       if (attribute.name() == "y") y_ = attribute.s();
     }
@@ -76,19 +71,20 @@ class Differentiation {
   void Run() {
     SortForward();
     Substitute();
-    std::map<std::string, std::string> gradients;
+    Gradients gradients;
     const std::string& y = Renamed(y_);
     std::vector<PlacedNode> written;
+    const Pen pen{prefix_, counter_, written, find_body_};
     const PlacedNode none;
-    Pullback seed(none, prefix_, counter_, written);
+    Pullback seed(none, pen);
     gradients[y] = seed.ExpandTo(seed.Number(1, y), y);
-    for (size_t i = forward_.size(); i-- > 0;) Pull(forward_[i], gradients, written);
+    Reverse(forward_, dependent_, pen, gradients);
     for (int i = 0; i < node_.output_size(); ++i) {
       if (node_.output(i).empty()) continue;
       const std::string& x = Renamed(xs_[static_cast<size_t>(i)]);
       const auto found = gradients.find(x);
       PlacedNode result;
-      result.opset = Pullback::kOpset;
+      result.opset = Pen::kOpset;
       result.node.set_op_type("Identity");
       result.node.add_input(found != gradients.end() ? found->second : seed.Zeros(x));
       result.node.add_output(node_.output(i));
@@ -103,37 +99,38 @@ class Differentiation {
     std::unordered_set<std::string> fixed(xs_.begin(), xs_.end());
     fixed.insert(zs_.begin(), zs_.end());
     std::set<int64_t> done;
-    std::vector<std::pair<int64_t, int>> stack;  // a node and the input to look at next
+    struct Visit {
+      int64_t node;
+      std::vector<std::string> uses;  // that are still to be looked at, the last first
+    };
+    std::vector<Visit> stack;
+    std::set<int64_t> open;  // those on the stack, each of which the next one is read by
     const auto visit = [&](const std::string& value) {
       const int64_t maker = fixed.count(value) != 0 ? -1 : tape_.Maker(value);
-      if (maker >= 0 && done.count(maker) == 0) stack.emplace_back(maker, 0);
+      if (maker < 0 || done.count(maker) != 0) return;
+      Require(open.insert(maker).second, ErrorCode::kInvalidModel, "the nodes that make '", Utf8(y_),
+              "' depend on each other in a circle");
+      std::vector<std::string> uses = Uses(tape_[static_cast<size_t>(maker)].node);
+      std::reverse(uses.begin(), uses.end());
+      stack.push_back({maker, std::move(uses)});
     };
     visit(y_);
     while (!stack.empty()) {
-      auto& [at, next] = stack.back();
-      const onnx::NodeProto& node = tape_[static_cast<size_t>(at)].node;
-      if (next == node.input_size()) {
-        if (done.insert(at).second) forward_.push_back(tape_[static_cast<size_t>(at)]);
+      auto& [at, uses] = stack.back();
+      if (uses.empty()) {
+        done.insert(at);
+        forward_.push_back(tape_[static_cast<size_t>(at)]);
         stack.pop_back();
         continue;
       }
-      Require(stack.size() < kMostNodes, ErrorCode::kInvalidModel, "the nodes that make '", Utf8(y_),
-              "' depend on each other in a circle");
-      visit(node.input(next++));
+      const std::string use = std::move(uses.back());
+      uses.pop_back();
+      visit(use);
     }
-    MarkDependent();
+    dependent_.insert(xs_.begin(), xs_.end());
+    MarkDependent(forward_, dependent_);
     Require(dependent_.count(y_) != 0, ErrorCode::kInvalidModel, "'", Utf8(y_),
             "' depends on none of the names of 'xs'");
-  }
-
-  void MarkDependent() {
-    dependent_.insert(xs_.begin(), xs_.end());
-    for (const PlacedNode& placed : forward_) {
-      const bool depends = std::any_of(placed.node.input().begin(), placed.node.input().end(),
-                                       [&](const std::string& input) { return dependent_.count(input) != 0; });
-      if (!depends || (placed.node.domain().empty() && IsPiecewiseConstant(placed.node.op_type()))) continue;
-      for (const std::string& output : placed.node.output()) dependent_.insert(output);
-    }
   }
 
   /// Where the gradient is asked for at other values than the graph's own, the nodes are repeated with those.
@@ -146,7 +143,7 @@ class Differentiation {
     }
     if (renamed_.empty()) return;
     for (PlacedNode& placed : forward_) {
-      for (std::string& input : *placed.node.mutable_input()) input = Renamed(input);
+      RenameUses(placed.node, renamed_);
       for (std::string& output : *placed.node.mutable_output()) {
         if (output.empty()) continue;
         const std::string fresh = StrCat(prefix_, counter_++);
@@ -164,80 +161,45 @@ class Differentiation {
     return found == renamed_.end() ? name : found->second;
   }
 
-  void Pull(const PlacedNode& placed, std::map<std::string, std::string>& gradients, std::vector<PlacedNode>& written) {
-    const onnx::NodeProto& node = placed.node;
-    std::vector<bool> wanted;
-    for (const std::string& input : node.input()) wanted.push_back(dependent_.count(input) != 0);
-    const bool reached = std::any_of(node.output().begin(), node.output().end(), [&](const std::string& output) {
-      return dependent_.count(output) != 0 && gradients.count(output) != 0;
-    });
-    if (!reached || std::find(wanted.begin(), wanted.end(), true) == wanted.end()) return;
-    const bool standard = node.domain().empty() || node.domain() == "ai.onnx";
-    const GradientRule rule = standard ? FindGradientRule(node.op_type()) : nullptr;
-    Require(rule != nullptr, ErrorCode::kUnsupported, "'", Utf8(y_),
-            "' depends on what its gradient is asked for through ", Utf8(OperatorName(node.domain(), node.op_type())),
-            " (node '", Utf8(NameOf(node)), "'), which has no rule for derivatives");
-    Pullback pullback(placed, prefix_, counter_, written);
-    pullback.Want(std::move(wanted));
-    pullback.SetGradients(GradientsOf(node, gradients));
-    rule(pullback);
-    pullback.RequireAllRead();
-    for (size_t i = 0; i < pullback.inputs(); ++i) {
-      if (!pullback.given(i).empty() && pullback.Wants(i))
-        Accumulate(pullback, pullback.Input(i), pullback.given(i), gradients);
-    }
-  }
-
-  static std::vector<std::string> GradientsOf(const onnx::NodeProto& node,
-                                              const std::map<std::string, std::string>& gradients) {
-    std::vector<std::string> names;
-    for (const std::string& output : node.output()) {
-      const auto found = gradients.find(output);
-      names.push_back(output.empty() || found == gradients.end() ? "" : found->second);
-    }
-    return names;
-  }
-
-  static void Accumulate(Pullback& p, const std::string& value, const std::string& gradient,
-                         std::map<std::string, std::string>& gradients) {
-    std::string& sum = gradients[value];
-    sum = sum.empty() ? gradient : p.Emit("Add", {sum, gradient});
-  }
-
   const onnx::NodeProto& node_;
   Tape& tape_;
+  const FindFunctionBody& find_body_;
   std::vector<std::string> xs_;
   std::vector<std::string> zs_;
   std::string y_;
   std::string prefix_;
   int counter_ = 0;
   std::vector<PlacedNode> forward_;
-  std::unordered_set<std::string> dependent_;
-  std::unordered_map<std::string, std::string> renamed_;
+  ValueNames dependent_;
+  Renaming renamed_;
 };
 
-}  // namespace
+bool IsGradient(const onnx::NodeProto& node) {
+  return node.op_type() == "Gradient" && node.domain() == "ai.onnx.preview.training";
+}
 
 bool HasGradient(const onnx::GraphProto& graph) {
   return std::any_of(graph.node().begin(), graph.node().end(), IsGradient);
 }
 
-std::vector<PlacedNode> ExpandGradients(const onnx::GraphProto& graph, int opset) {
-  Tape tape;
+GradientExpansion::GradientExpansion(const onnx::GraphProto& graph, int opset, FindFunctionBody find_body)
+    : tape_(std::make_unique<Tape>()), find_body_(std::move(find_body)) {
   for (const auto& node : graph.node()) {
-    if (!IsGradient(node)) tape.Add({node, opset});
+    if (!IsGradient(node)) tape_->Add({node, opset});
   }
-  // One that differentiates another's output stands behind it.
-  for (const auto& node : graph.node()) {
-    if (!IsGradient(node)) continue;
-    try {
-      Differentiation(node, tape).Run();
-    } catch (Error& error) {
-      error.AddContext(StrCat("in node '", Utf8(NameOf(node)), "' (ai.onnx.preview.training.Gradient)"));
-      throw;
-    }
+}
+
+GradientExpansion::~GradientExpansion() = default;
+
+std::vector<PlacedNode> GradientExpansion::Expand(const onnx::NodeProto& gradient) {
+  const size_t before = tape_->size();
+  try {
+    Differentiation(gradient, *tape_, find_body_).Run();
+  } catch (Error& error) {
+    error.AddContext(StrCat("in node '", Utf8(NameOf(gradient)), "' (ai.onnx.preview.training.Gradient)"));
+    throw;
   }
-  return tape.Release();
+  return tape_->Since(before);
 }
 
 }  // namespace onnxforge::io

@@ -23,6 +23,11 @@ int64_t Pullback::Int(std::string_view name, int64_t fallback) const {
   return found == nullptr ? fallback : found->i();
 }
 
+std::string Pullback::String(std::string_view name, const char* fallback) const {
+  const auto* found = Find(name);
+  return found == nullptr ? fallback : found->s();
+}
+
 float Pullback::Float(std::string_view name, float fallback) const {
   const auto* found = Find(name);
   return found == nullptr ? fallback : found->f();
@@ -31,16 +36,16 @@ float Pullback::Float(std::string_view name, float fallback) const {
 std::vector<std::string> Pullback::EmitMany(const char* op, std::vector<std::string> inputs, size_t outputs,
                                             Attributes attributes) {
   PlacedNode placed;
-  placed.opset = kOpset;
+  placed.opset = pen_.opset;
   placed.node.set_op_type(op);
   for (std::string& input : inputs) placed.node.add_input(std::move(input));
   std::vector<std::string> names;
   for (size_t i = 0; i < outputs; ++i) {
-    names.push_back(StrCat(prefix_, counter_++));
+    names.push_back(pen_.Fresh());
     placed.node.add_output(names.back());
   }
   for (onnx::AttributeProto& attribute : attributes) *placed.node.add_attribute() = std::move(attribute);
-  nodes_.push_back(std::move(placed));
+  pen_.nodes.push_back(std::move(placed));
   return names;
 }
 
@@ -62,10 +67,13 @@ void Pullback::RequireAllRead() const {
 }
 
 std::vector<std::string> Pullback::Repeat(std::vector<std::string> inputs) {
-  std::vector<std::string> names =
-      EmitMany(node().op_type().c_str(), std::move(inputs), static_cast<size_t>(node().output_size()),
-               {node().attribute().begin(), node().attribute().end()});
-  nodes_.back().opset = opset();
+  return Repeat(std::move(inputs), {node().attribute().begin(), node().attribute().end()});
+}
+
+std::vector<std::string> Pullback::Repeat(std::vector<std::string> inputs, Attributes attributes) {
+  std::vector<std::string> names = EmitMany(node().op_type().c_str(), std::move(inputs),
+                                            static_cast<size_t>(node().output_size()), std::move(attributes));
+  pen_.nodes.back().opset = opset();
   return names;
 }
 
@@ -120,6 +128,31 @@ std::vector<int64_t> IntsOf(const Pullback& p, std::string_view name, size_t cou
   const auto* found = p.Find(name);
   if (found == nullptr) return std::vector<int64_t>(count, fallback);
   return {found->ints().begin(), found->ints().end()};
+}
+
+std::string Extents(Pullback& p, const std::string& value, int64_t start, int64_t end) {
+  return p.Emit("Shape", {value}, {onnx::MakeAttribute("start", start), onnx::MakeAttribute("end", end)});
+}
+
+std::string Joined(Pullback& p, std::vector<std::string> parts) {
+  return p.Emit("Concat", std::move(parts), {onnx::MakeAttribute("axis", int64_t{0})});
+}
+
+std::string Ones(Pullback& p, const std::string& shape, const std::string& like) {
+  return p.Emit("Expand", {p.Number(1, like), shape});
+}
+
+std::string Integer(Pullback& p, int64_t value) {
+  return p.Emit("Constant", {}, {onnx::MakeAttribute("value", onnx::ToTensor(value))});
+}
+
+std::string AxesFrom(Pullback& p, const std::string& x, int64_t first) {
+  if (first < 0) {
+    std::vector<int64_t> axes;
+    for (int64_t axis = first; axis < 0; ++axis) axes.push_back(axis);
+    return p.Integers(axes);
+  }
+  return p.Emit("Range", {Integer(p, first), p.Emit("Size", {p.ShapeOf(x)}), Integer(p, 1)});
 }
 
 namespace {
@@ -316,6 +349,21 @@ void ReduceExtreme(Pullback& p) {
   p.Give(0, Times(p, Unreduce(p, p.gradient()), shared));
 }
 
+/// The product of the others: of all without zeros over the factor, where there is no zero among the others.
+void ReduceProd(Pullback& p) {
+  const std::string& x = p.Input(0);
+  const std::string is_zero = p.Emit("Equal", {x, p.Number(0, x)});
+  const std::string zeros = p.Emit("CastLike", {is_zero, x});
+  const std::string factors = Plus(p, x, zeros);
+  std::vector<std::string> inputs(p.node().input().begin(), p.node().input().end());
+  inputs[0] = factors;
+  const std::string product = Unreduce(p, p.Repeat(inputs)[0]);
+  const std::string zeros_in_all = p.ExpandTo(SumKept(p, zeros), x);
+  const std::string alone = p.Emit("Equal", {zeros_in_all, zeros});
+  const std::string others = p.Emit("Where", {alone, Over(p, product, factors), p.Number(0, x)});
+  p.Give(0, Times(p, Unreduce(p, p.gradient()), others));
+}
+
 void ReduceMean(Pullback& p) { p.Give(0, OverCount(p, Unreduce(p, p.gradient()))); }
 void Reshape(Pullback& p) { p.Give(0, p.ReshapeTo(p.gradient(), p.Input(0))); }
 void Expand(Pullback& p) { p.Give(0, p.SumTo(p.gradient(), p.Input(0))); }
@@ -333,36 +381,31 @@ void Transpose(Pullback& p) {
 }
 
 void Concat(Pullback& p) {
-  const auto* axis = p.Find("axis");
-  if (axis == nullptr) FailForm(p, "without an axis");
-  const std::string at = p.Integers({axis->i()});
+  const int64_t axis = p.Int("axis", 1);  // as opset 1 has it; since then it is required
+  const std::string at = p.Integers({axis});
   std::vector<std::string> sizes;
   for (size_t i = 0; i < p.inputs(); ++i)
     sizes.push_back(p.Emit("Gather", {p.ShapeOf(p.Input(i)), at}, {MakeAttribute("axis", int64_t{0})}));
   const std::string all = p.Emit("Concat", sizes, {MakeAttribute("axis", int64_t{0})});
   const std::vector<std::string> parts =
-      p.EmitMany("Split", {p.gradient(), all}, p.inputs(), {MakeAttribute("axis", axis->i())});
+      p.EmitMany("Split", {p.gradient(), all}, p.inputs(), {MakeAttribute("axis", axis)});
   for (size_t i = 0; i < parts.size(); ++i) {
     if (p.Wants(i)) p.Give(i, parts[i]);
   }
 }
 
+/// Before opset 13 the axis and all behind it were one.
 std::string SumAlongAxis(Pullback& p, const std::string& value) {
-  return p.Emit("ReduceSum", {value, p.Integers({p.Int("axis", -1)})});
-}
-
-void RequirePlainAxis(const Pullback& p) {
-  if (p.opset() < 13) FailForm(p, StrCat("of opset ", p.opset(), ", which takes several axes for one"));
+  const std::string axes = p.opset() < 13 ? AxesFrom(p, value, p.Int("axis", 1)) : p.Integers({p.Int("axis", -1)});
+  return p.Emit("ReduceSum", {value, axes});
 }
 
 void Softmax(Pullback& p) {
-  RequirePlainAxis(p);
   const std::string mean = SumAlongAxis(p, p.Emit("Mul", {p.gradient(), p.Output(0)}));
   p.Give(0, p.Emit("Mul", {p.Output(0), p.Emit("Sub", {p.gradient(), mean})}));
 }
 
 void LogSoftmax(Pullback& p) {
-  RequirePlainAxis(p);
   const std::string spread = p.Emit("Mul", {p.Emit("Exp", {p.Output(0)}), SumAlongAxis(p, p.gradient())});
   p.Give(0, p.Emit("Sub", {p.gradient(), spread}));
 }
@@ -395,6 +438,7 @@ const std::vector<GradientRow>& ArithmeticGradients() {
       {"ReduceMax", &ReduceExtreme},
       {"ReduceMean", &ReduceMean},
       {"ReduceMin", &ReduceExtreme},
+      {"ReduceProd", &ReduceProd},
       {"ReduceSum", &ReduceSum},
       {"ReduceSumSquare", &ReduceSumSquare},
       {"Reshape", &Reshape},
@@ -415,7 +459,8 @@ GradientRule FindGradientRule(const std::string& op_type) {
   static const std::map<std::string, GradientRule> rules = [] {
     std::map<std::string, GradientRule> all;
     for (const auto* family :
-         {&ArithmeticGradients(), &FunctionGradients(), &SelectionGradients(), &LayerGradients()}) {
+         {&ArithmeticGradients(), &BodyGradients(), &FunctionGradients(), &SelectionGradients(), &LayerGradients(),
+          &RecurrentGradients(), &ResizeGradients(), &SamplingGradients(), &WindowGradients()}) {
       for (const GradientRow& row : *family) all.emplace(row.op_type, row.rule);
     }
     return all;

@@ -3,24 +3,40 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
+
+#include "onnxforge/base/error.h"
 
 #include "gradient.h"
 
 namespace onnxforge::io {
+
+using ValueNames = std::unordered_set<std::string>;
+
+/// Where nodes are written: at the end of `nodes`, with new values called `prefix` and a number.
+struct Pen {
+  static constexpr int kOpset = 21;
+
+  std::string prefix;
+  int& counter;
+  std::vector<PlacedNode>& nodes;
+  const FindFunctionBody& find_body;
+  int opset = kOpset;    // that new nodes are written in
+  bool in_body = false;  // of another node: all nodes are written in that opset
+
+  std::string Fresh() const { return StrCat(prefix, counter++); }
+};
 
 /// Writes the nodes that carry a gradient from the outputs of one node back to its inputs.
 class Pullback {
  public:
   using Attributes = std::vector<onnx::AttributeProto>;
 
-  /// Appends what it writes to `nodes`; new values are called `prefix` and a number.
-  Pullback(const PlacedNode& forward, std::string prefix, int& counter, std::vector<PlacedNode>& nodes)
-      : forward_(forward), prefix_(std::move(prefix)), counter_(counter), nodes_(nodes), given_(inputs()) {}
+  Pullback(const PlacedNode& forward, Pen pen) : forward_(forward), pen_(std::move(pen)) {}
 
-  static constexpr int kOpset = 21;  // that the new nodes are written in
-
+  const PlacedNode& placed() const { return forward_; }
   const onnx::NodeProto& node() const { return forward_.node; }
   int opset() const { return forward_.opset; }
   size_t inputs() const { return static_cast<size_t>(node().input_size()); }
@@ -30,10 +46,15 @@ class Pullback {
   const onnx::AttributeProto* Find(std::string_view name) const;
   int64_t Int(std::string_view name, int64_t fallback) const;
   float Float(std::string_view name, float fallback) const;
+  std::string String(std::string_view name, const char* fallback) const;
+
+  const Pen& pen() const { return pen_; }
 
   /// Whether a gradient of input `i` is asked for.
-  bool Wants(size_t i) const { return HasInput(i) && wanted_[i]; }
-  void Want(std::vector<bool> wanted) { wanted_ = std::move(wanted); }
+  bool Wants(size_t i) const { return HasInput(i) && Wants(Input(i)); }
+  /// The same of a value that the node, or one of its bodies, reads.
+  bool Wants(const std::string& value) const { return dependent_ != nullptr && dependent_->count(value) != 0; }
+  void SetDependent(const ValueNames& dependent) { dependent_ = &dependent; }
   /// The gradient of an output; fails where that has none, which means that another output has.
   const std::string& gradient(size_t output = 0);
   bool HasGradient(size_t output) const { return output < gradients_.size() && !gradients_[output].empty(); }
@@ -42,16 +63,19 @@ class Pullback {
   /// Fails where an output has a gradient that the rule has not asked for.
   void RequireAllRead() const;
   /// Says what the gradient of input `i` is.
-  void Give(size_t i, std::string name) { given_[i] = std::move(name); }
-  const std::string& given(size_t i) const { return given_[i]; }
+  void Give(size_t i, std::string name) { Give(Input(i), std::move(name)); }
+  /// The same of a value; what is said of one adds up.
+  void Give(const std::string& value, std::string name) { given_.emplace_back(value, std::move(name)); }
+  const std::vector<std::pair<std::string, std::string>>& given() const { return given_; }
 
   /// Adds a node with one output and returns the output's name.
   std::string Emit(const char* op, std::vector<std::string> inputs, Attributes attributes = {});
   /// The same with several outputs.
   std::vector<std::string> EmitMany(const char* op, std::vector<std::string> inputs, size_t outputs,
                                     Attributes attributes);
-  /// Adds the forward node once more, on other inputs.
+  /// Adds the forward node once more, on other inputs, and with other attributes.
   std::vector<std::string> Repeat(std::vector<std::string> inputs);
+  std::vector<std::string> Repeat(std::vector<std::string> inputs, Attributes attributes);
   std::string Integers(const std::vector<int64_t>& values);
   /// A number of the type of `like`.
   std::string Number(float value, const std::string& like);
@@ -68,13 +92,11 @@ class Pullback {
 
  private:
   const PlacedNode& forward_;
-  std::string prefix_;
-  int& counter_;
-  std::vector<PlacedNode>& nodes_;
-  std::vector<bool> wanted_;
+  Pen pen_;
+  const ValueNames* dependent_ = nullptr;
   std::vector<std::string> gradients_;
   std::vector<bool> read_;
-  std::vector<std::string> given_;
+  std::vector<std::pair<std::string, std::string>> given_;
 };
 
 using GradientRule = void (*)(Pullback& p);
@@ -87,7 +109,12 @@ struct GradientRow {
 /// The rules by family, one file each.
 const std::vector<GradientRow>& FunctionGradients();   // of one variable
 const std::vector<GradientRow>& SelectionGradients();  // what takes elements and moves them
-const std::vector<GradientRow>& LayerGradients();      // convolutions, pools, normalisations, losses
+const std::vector<GradientRow>& BodyGradients();       // If, Loop, Scan
+const std::vector<GradientRow>& LayerGradients();      // normalisations, losses
+const std::vector<GradientRow>& RecurrentGradients();  // RNN, GRU, LSTM
+const std::vector<GradientRow>& ResizeGradients();     // Resize, Upsample
+const std::vector<GradientRow>& SamplingGradients();   // GridSample, RoiAlign
+const std::vector<GradientRow>& WindowGradients();     // convolutions, pools
 
 /// Fails: this use of the forward node's operator has no derivative.
 [[noreturn]] void FailForm(const Pullback& p, std::string_view what);
@@ -97,6 +124,24 @@ std::vector<int64_t> IntsOf(const Pullback& p, std::string_view name, size_t cou
 
 /// `value`, of which each output is the mean of as many inputs as there are of these for each of those, in parts.
 std::string OverCount(Pullback& p, const std::string& value);
+
+/// Extents of a shape, from `start` to before `end`.
+std::string Extents(Pullback& p, const std::string& value, int64_t start, int64_t end = int64_t{1} << 31);
+
+/// Lists of numbers one behind the other.
+std::string Joined(Pullback& p, std::vector<std::string> parts);
+
+/// Ones of the type of `like`.
+std::string Ones(Pullback& p, const std::string& shape, const std::string& like);
+
+/// The axes from `first` on, which counts from the front where it is not negative.
+std::string AxesFrom(Pullback& p, const std::string& x, int64_t first);
+
+/// A whole number, as a scalar.
+std::string Integer(Pullback& p, int64_t value);
+
+/// The rule of an operator with such attributes whose outputs' elements are those of input 0, or zeros.
+void PullSelection(Pullback& p, Pullback::Attributes attributes);
 
 /// What rules write again and again.
 inline std::string Plus(Pullback& p, const std::string& a, const std::string& b) { return p.Emit("Add", {a, b}); }

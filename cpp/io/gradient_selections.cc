@@ -30,19 +30,7 @@ std::string ScatterBack(Pullback& p, const std::string& positions, const std::st
   return p.ReshapeTo(p.Emit("Slice", {sums, p.Integers({1}), count}), p.Input(0));
 }
 
-/// Each output's elements are those of input 0, or zeros.
-void Selection(Pullback& p) {
-  std::vector<std::string> inputs(p.node().input().begin(), p.node().input().end());
-  inputs[0] = Positions(p, p.Input(0));
-  const std::vector<std::string> positions = p.Repeat(inputs);
-  std::string sum;
-  for (size_t i = 0; i < positions.size(); ++i) {
-    if (!p.HasGradient(i)) continue;
-    const std::string part = ScatterBack(p, positions[i], p.gradient(i));
-    sum = sum.empty() ? part : Plus(p, sum, part);
-  }
-  p.Give(0, sum);
-}
+void Selection(Pullback& p) { PullSelection(p, {p.node().attribute().begin(), p.node().attribute().end()}); }
 
 void PullPad(Pullback& p) {
   if (p.opset() < 11) FailForm(p, StrCat("of opset ", p.opset(), ", whose kernel takes real numbers alone"));
@@ -52,10 +40,15 @@ void PullPad(Pullback& p) {
   p.Give(0, ScatterBack(p, p.Repeat(inputs)[0], p.gradient()));
 }
 
-void PullResize(Pullback& p) {
-  const auto* mode = p.Find("mode");
-  if (mode != nullptr && mode->s() != "nearest") FailForm(p, "but to the nearest");
-  if (p.Wants(0)) Selection(p);
+/// The parts of an output that is not used are zeros.
+void PullSplit(Pullback& p) {
+  std::vector<std::string> parts;
+  for (int i = 0; i < p.node().output_size(); ++i) {
+    const auto output = static_cast<size_t>(i);
+    if (p.Output(output).empty()) return Selection(p);
+    parts.push_back(p.HasGradient(output) ? p.gradient(output) : p.Zeros(p.Output(output)));
+  }
+  p.Give(0, p.Emit("Concat", parts, {MakeAttribute("axis", p.Int("axis", 0))}));
 }
 
 void PullTopK(Pullback& p) {
@@ -109,6 +102,20 @@ void PullDropout(Pullback& p) {
 
 }  // namespace
 
+void PullSelection(Pullback& p, Pullback::Attributes attributes) {
+  if (!p.Wants(size_t{0})) return;
+  std::vector<std::string> inputs(p.node().input().begin(), p.node().input().end());
+  inputs[0] = Positions(p, p.Input(0));
+  const std::vector<std::string> positions = p.Repeat(inputs, std::move(attributes));
+  std::string sum;
+  for (size_t i = 0; i < positions.size(); ++i) {
+    if (!p.HasGradient(i)) continue;
+    const std::string part = ScatterBack(p, positions[i], p.gradient(i));
+    sum = sum.empty() ? part : Plus(p, sum, part);
+  }
+  p.Give(0, sum);
+}
+
 const std::vector<GradientRow>& SelectionGradients() {
   static const std::vector<GradientRow> rows = {
       {"CenterCropPad", &Selection},
@@ -120,14 +127,13 @@ const std::vector<GradientRow>& SelectionGradients() {
       {"GatherND", &Selection},
       {"MaxPool", &PullMaxPool},
       {"Pad", &PullPad},
-      {"Resize", &PullResize},
       {"ReverseSequence", &Selection},
       {"Scatter", &PullScatterElements},
       {"ScatterElements", &PullScatterElements},
       {"ScatterND", &PullScatterNd},
       {"Slice", &Selection},
       {"SpaceToDepth", &Selection},
-      {"Split", &Selection},
+      {"Split", &PullSplit},
       {"Tile", &Selection},
       {"TopK", &PullTopK},
       {"Trilu", &Selection},

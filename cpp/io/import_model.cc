@@ -66,12 +66,7 @@ class Importer {
     graph.name = Utf8(proto.name());
     for (const auto& info : proto.value_info()) scope.declared_types[info.name()] = &info.type();
     for (const auto& info : proto.output()) scope.declared_types[info.name()] = &info.type();
-    const std::shared_ptr<const std::vector<PlacedNode>> derived = ExpandedGradients(proto, scope);
-    if (derived == nullptr) {
-      DeclareNodes(proto.node(), scope);
-    } else {
-      for (const PlacedNode& placed : *derived) DeclareOutputs(placed.node, scope);
-    }
+    DeclareNodes(proto.node(), scope);
 
     std::unordered_map<std::string, const onnx::TensorProto*> defaults;
     for (const auto& tensor : proto.initializer()) defaults[tensor.name()] = &tensor;
@@ -94,11 +89,10 @@ class Importer {
       scope.builder().SetType(id, MergeTypes(given, input.type()));
     }
     ImportInitializers(proto, defaults, scope);
-    if (derived == nullptr) {
-      for (const auto& node : proto.node()) ImportNode(node, scope);
-    } else {
-      ImportPlaced(derived, scope);
+    for (const auto& node : proto.node()) {
+      if (!IsGradient(node)) ImportNode(node, scope);
     }
+    ImportGradients(proto, scope);
     ImportOutputs(proto, scope, is_main);
     graph.Sort();
   }
@@ -112,13 +106,21 @@ class Importer {
     }
   }
 
-  /// The graph's nodes with every Gradient written out; null where there is none.
-  static std::shared_ptr<const std::vector<PlacedNode>> ExpandedGradients(const onnx::GraphProto& proto,
-                                                                          const Scope& scope) {
-    if (!HasGradient(proto)) return nullptr;
+  /// What Gradient stands for comes last: by then the types of what is differentiated are known.
+  void ImportGradients(const onnx::GraphProto& proto, Scope& scope) {
+    if (!HasGradient(proto)) return;
     const auto opset = scope.opsets.find("");
-    return std::make_shared<const std::vector<PlacedNode>>(
-        ExpandGradients(proto, opset == scope.opsets.end() ? 1 : opset->second));
+    GradientExpansion expansion(
+        proto, opset == scope.opsets.end() ? 1 : opset->second, [&](const onnx::NodeProto& node, int version) {
+          const onnx::FunctionProto* local = functions_.Find(node);
+          return local != nullptr ? functions_.Body(*local, node) : OperatorBody(node, version, scope);
+        });
+    for (const auto& node : proto.node()) {
+      if (!IsGradient(node)) continue;
+      const auto nodes = std::make_shared<const std::vector<PlacedNode>>(expansion.Expand(node));
+      for (const PlacedNode& placed : *nodes) DeclareOutputs(placed.node, scope);
+      ImportPlaced(nodes, scope);
+    }
   }
 
   void ImportPlaced(const std::shared_ptr<const std::vector<PlacedNode>>& nodes, Scope& scope) {
@@ -266,21 +268,25 @@ class Importer {
                    scope);
   }
 
-  void ExpandOperator(const onnx::NodeProto& node, const Operator& op, Scope& scope) {
-    const std::vector<ir::ValueId> inputs = FindInputs(node, scope);
+  /// The function that an operator is defined by, of the standard or ours.
+  static FunctionBody OperatorBody(const onnx::NodeProto& node, int opset, Scope& scope) {
     std::vector<const onnx::TypeProto*> types;
     std::vector<bool> given;
-    for (const ir::ValueId id : inputs) {
-      const bool typed = id.valid() && scope.builder().known(id).type.value_case() != onnx::TypeProto::VALUE_NOT_SET;
-      types.push_back(typed ? &scope.builder().known(id).type : nullptr);
-      given.push_back(id.valid());
+    for (const std::string& input : node.input()) {
+      const std::optional<ir::ValueId> id = input.empty() ? ir::ValueId() : scope.Find(input);
+      const bool known = id.has_value() && id->valid();
+      const bool typed = known && scope.builder().known(*id).type.value_case() != onnx::TypeProto::VALUE_NOT_SET;
+      types.push_back(typed ? &scope.builder().known(*id).type : nullptr);
+      given.push_back(known || !id.has_value());
     }
-    FunctionBody body;
-    if (op.schema == nullptr) {
-      body.function = ContribFunctionBody(op.domain, {node, types, given});
-    } else if (!op.schema->Deprecated()) {
-      body = SchemaFunctionBody(*op.schema, op.opset, node, types, given);
-    }
+    const std::string domain = NormalizeDomain(node.domain());
+    const onnx::OpSchema* schema = FindSchema(domain, node.op_type(), opset);
+    if (schema == nullptr) return {ContribFunctionBody(domain, {node, types, given}), nullptr};
+    return schema->Deprecated() ? FunctionBody() : SchemaFunctionBody(*schema, opset, node, types, given);
+  }
+
+  void ExpandOperator(const onnx::NodeProto& node, const Operator& op, Scope& scope) {
+    const FunctionBody body = OperatorBody(node, op.opset, scope);
     if (body.function == nullptr) FailNoKernel(node, op);
     Expand(body, node, scope);
   }
