@@ -131,6 +131,9 @@ std::string Extents(Pullback& p, const std::string& value, int64_t start, int64_
 /// Lists of numbers one behind the other.
 std::string Joined(Pullback& p, std::vector<std::string> parts);
 
+/// Tensors side by side along an axis of their own.
+std::string Stacked(Pullback& p, const std::vector<std::string>& parts, int64_t axis);
+
 /// Ones of the type of `like`.
 std::string Ones(Pullback& p, const std::string& shape, const std::string& like);
 
