@@ -525,8 +525,8 @@ GradientRule FindGradientRule(const std::string& op_type) {
   static const std::map<std::string, GradientRule> rules = [] {
     std::map<std::string, GradientRule> all;
     for (const auto* family :
-         {&ArithmeticGradients(), &BodyGradients(), &FunctionGradients(), &SelectionGradients(), &LayerGradients(),
-          &RecurrentGradients(), &ResizeGradients(), &SamplingGradients(), &WindowGradients()}) {
+         {&ArithmeticGradients(), &BodyGradients(), &FunctionGradients(), &SelectionGradients(), &SignalGradients(),
+          &LayerGradients(), &RecurrentGradients(), &ResizeGradients(), &SamplingGradients(), &WindowGradients()}) {
       for (const GradientRow& row : *family) all.emplace(row.op_type, row.rule);
     }
     return all;

@@ -114,6 +114,7 @@ const std::vector<GradientRow>& LayerGradients();      // normalisations, losses
 const std::vector<GradientRow>& RecurrentGradients();  // RNN, GRU, LSTM
 const std::vector<GradientRow>& ResizeGradients();     // Resize, Upsample
 const std::vector<GradientRow>& SamplingGradients();   // GridSample, RoiAlign
+const std::vector<GradientRow>& SignalGradients();     // DFT
 const std::vector<GradientRow>& WindowGradients();     // convolutions, pools
 
 /// Fails: this use of the forward node's operator has no derivative.

@@ -164,6 +164,7 @@ const std::vector<GradientRow>& SelectionGradients() {
       {"GatherElements", &Selection},
       {"GatherND", &Selection},
       {"MaxPool", &PullMaxPool},
+      {"MaxUnpool", &Selection},
       {"OneHot", &PullOneHot},
       {"Pad", &PullPad},
       {"ReverseSequence", &Selection},
