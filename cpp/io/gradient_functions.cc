@@ -110,7 +110,23 @@ std::string Gate(Pullback& p, const std::string& condition) {
 }
 
 void Relu(Pullback& p) { p.Give(0, Gate(p, Above(p, 0))); }
-void Clip(Pullback& p) { p.Give(0, Gate(p, p.Emit("Equal", {p.Input(0), p.Output(0)}))); }
+/// What is cut off counts for the bound that did it; the upper one goes first where they are crossed.
+void Clip(Pullback& p) {
+  const std::string& x = p.Input(0);
+  if (p.Wants(size_t{0})) p.Give(0, Gate(p, p.Emit("Equal", {x, p.Output(0)})));
+  const auto bound = [&](size_t input) { return p.Emit("Equal", {p.Input(input), p.Output(0)}); };
+  const auto cut = [&](const std::string& side) {
+    return p.Emit("And", {side, p.Emit("Not", {p.Emit("Equal", {x, p.Output(0)})})});
+  };
+  std::string upper;
+  if (p.HasInput(2)) upper = cut(bound(2));
+  if (p.Wants(2)) p.Give(2, p.SumTo(Gate(p, upper), p.Input(2)));
+  if (!p.Wants(1)) return;
+  std::string lower = cut(bound(1));
+  if (p.HasInput(2)) lower = p.Emit("And", {lower, p.Emit("Not", {upper})});
+  p.Give(1, p.SumTo(Gate(p, lower), p.Input(1)));
+}
+
 void ThresholdedRelu(Pullback& p) { p.Give(0, Gate(p, Above(p, p.Float("alpha", 1)))); }
 
 void HardSigmoid(Pullback& p) {

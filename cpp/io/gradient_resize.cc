@@ -161,6 +161,9 @@ void PullNearest(Pullback& p) {
 }
 
 void PullResize(Pullback& p) {
+  for (size_t i : {1, 2}) {
+    if (p.Wants(i)) FailForm(p, "with respect to its scales or roi");
+  }
   if (p.String("mode", "nearest") == "nearest") return PullNearest(p);
   PullInterpolation(p);
 }

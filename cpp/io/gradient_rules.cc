@@ -146,6 +146,12 @@ std::string Integer(Pullback& p, int64_t value) {
   return p.Emit("Constant", {}, {onnx::MakeAttribute("value", onnx::ToTensor(value))});
 }
 
+std::string Stacked(Pullback& p, const std::vector<std::string>& parts, int64_t axis) {
+  std::vector<std::string> all;
+  for (const std::string& part : parts) all.push_back(p.Emit("Unsqueeze", {part, p.Integers({axis})}));
+  return p.Emit("Concat", all, {onnx::MakeAttribute("axis", axis)});
+}
+
 std::string AxesFrom(Pullback& p, const std::string& x, int64_t first) {
   if (first < 0) {
     std::vector<int64_t> axes;
@@ -238,36 +244,94 @@ void Extreme(Pullback& p) {
   }
 }
 
-/// Each term takes the place of the output. A letter that only the term has needs another that carries its extent.
-void Einsum(Pullback& p) {
-  const auto* found = p.Find("equation");
-  std::string equation = found == nullptr ? "" : found->s();
-  equation.erase(std::remove(equation.begin(), equation.end(), ' '), equation.end());
-  const size_t arrow = equation.find("->");
-  if (arrow == std::string::npos) FailForm(p, "without '->'");
-  if (equation.find('.') != std::string::npos) FailForm(p, "with '...'");
+/// What is to be summed up, as Einsum writes it.
+struct EinsumForm {
   std::vector<std::string> terms;
+  std::string output;
+};
+
+/// Without an arrow the output has the letters that stand alone, in order, behind whatever '...' is.
+std::string ImpliedOutput(const std::string& terms) {
+  std::string letters;
+  for (const char letter : terms) {
+    const bool named = letter != ',' && letter != '.';
+    if (named && std::count(terms.begin(), terms.end(), letter) == 1) letters += letter;
+  }
+  std::sort(letters.begin(), letters.end());
+  return (terms.find('.') != std::string::npos ? "..." : "") + letters;
+}
+
+EinsumForm EinsumOf(const Pullback& p) {
+  std::string equation = p.String("equation", "");
+  equation.erase(std::remove(equation.begin(), equation.end(), ' '), equation.end());
+  const size_t arrow = std::min(equation.find("->"), equation.size());
+  EinsumForm form;
+  const std::string all = equation.substr(0, arrow);
+  form.output = arrow < equation.size() ? equation.substr(arrow + 2) : ImpliedOutput(all);
   for (size_t begin = 0; begin <= arrow;) {
-    const size_t end = std::min(equation.find(',', begin), arrow);
-    terms.push_back(equation.substr(begin, end - begin));
+    const size_t end = std::min(all.find(',', begin), arrow);
+    form.terms.push_back(all.substr(begin, end - begin));
     begin = end + 1;
   }
-  for (size_t i = 0; i < p.inputs() && i < terms.size(); ++i) {
-    if (!p.Wants(i)) continue;
-    const std::string& term = terms[i];
-    for (char letter : term) {
-      if (std::count(term.begin(), term.end(), letter) > 1) FailForm(p, "along a diagonal");
-    }
-    std::string turned = equation.substr(arrow + 2) + "," + term;
-    std::vector<std::string> inputs = {p.gradient(), p.ExpandTo(p.Number(1, p.Input(i)), p.Input(i))};
-    for (size_t k = 0; k < p.inputs() && k < terms.size(); ++k) {
-      if (k == i) continue;
-      turned += "," + terms[k];
-      inputs.push_back(p.Input(k));
-    }
-    const std::string all = p.Emit("Einsum", inputs, {MakeAttribute("equation", StrCat(turned, "->", term))});
-    p.Give(i, p.SumTo(all, p.Input(i)));
+  if (form.terms.size() != p.inputs()) FailForm(p, StrCat("with ", form.terms.size(), " terms"));
+  return form;
+}
+
+std::string WithoutDots(std::string term) {
+  term.erase(std::remove(term.begin(), term.end(), '.'), term.end());
+  return term;
+}
+
+/// The gradient of one term, which takes the place of the output. A letter that only the term has needs another that
+/// carries its extent. What '...' stands for may be broadcast: it comes first, to be summed over.
+std::string PulledTerm(Pullback& p, const EinsumForm& form, size_t i) {
+  const std::string& term = form.terms[i];
+  const std::string letters = WithoutDots(term);
+  for (char letter : letters) {
+    if (std::count(letters.begin(), letters.end(), letter) > 1) FailForm(p, "along a diagonal");
   }
+  const auto einsum = [&](std::vector<std::string> inputs, const std::string& equation) {
+    return p.Emit("Einsum", std::move(inputs), {MakeAttribute("equation", equation)});
+  };
+  std::string turned = form.output + "," + term;
+  std::vector<std::string> inputs = {p.gradient(), p.ExpandTo(p.Number(1, p.Input(i)), p.Input(i))};
+  for (size_t k = 0; k < p.inputs(); ++k) {
+    if (k == i) continue;
+    turned += "," + form.terms[k];
+    inputs.push_back(p.Input(k));
+  }
+  if (turned.find('.') == std::string::npos) return p.SumTo(einsum(inputs, StrCat(turned, "->", term)), p.Input(i));
+  const std::string dotted = "..." + letters;
+  const std::string all = einsum(inputs, StrCat(turned, "->", dotted));
+  if (term.find('.') == std::string::npos || term == dotted) return p.SumTo(all, p.Input(i));
+  const std::string like = einsum({p.Input(i)}, StrCat(term, "->", dotted));
+  return einsum({p.SumTo(all, like)}, StrCat(dotted, "->", term));
+}
+
+void Einsum(Pullback& p) {
+  const EinsumForm form = EinsumOf(p);
+  for (size_t i = 0; i < p.inputs(); ++i) {
+    if (p.Wants(i)) p.Give(i, PulledTerm(p, form, i));
+  }
+}
+
+/// A quotient's rest: x - n y, with n whole.
+void Mod(Pullback& p) {
+  if (p.Wants(size_t{0})) p.Give(0, p.SumTo(p.gradient(), p.Input(0)));
+  if (!p.Wants(1)) return;
+  const std::string times = p.Emit("Round", {Over(p, Minus(p, p.Input(0), p.Output(0)), p.Input(1))});
+  p.Give(1, p.SumTo(p.Emit("Neg", {Times(p, p.gradient(), times)}), p.Input(1)));
+}
+
+/// Start, limit and step: the limit says how many there are, and no more.
+void Range(Pullback& p) {
+  const auto sum = [&](const std::string& value, size_t input) {
+    return p.ReshapeTo(p.Emit("ReduceSum", {value}), p.Input(input));
+  };
+  if (p.Wants(size_t{0})) p.Give(0, sum(p.gradient(), 0));
+  if (!p.Wants(2)) return;
+  const std::string places = p.Emit("Range", {Integer(p, 0), p.Emit("Size", {p.gradient()}), Integer(p, 1)});
+  p.Give(2, sum(Times(p, p.gradient(), p.Emit("CastLike", {places, p.gradient()})), 2));
 }
 
 void CumSum(Pullback& p) {
@@ -428,9 +492,11 @@ const std::vector<GradientRow>& ArithmeticGradients() {
       {"Max", &Extreme},
       {"Mean", &Mean},
       {"Min", &Extreme},
+      {"Mod", &Mod},
       {"Mul", &Mul},
       {"Neg", &Neg},
       {"Pow", &Pow},
+      {"Range", &Range},
       {"ReduceL1", &ReduceL1},
       {"ReduceL2", &ReduceL2},
       {"ReduceLogSum", &ReduceLogSum},
@@ -459,8 +525,8 @@ GradientRule FindGradientRule(const std::string& op_type) {
   static const std::map<std::string, GradientRule> rules = [] {
     std::map<std::string, GradientRule> all;
     for (const auto* family :
-         {&ArithmeticGradients(), &BodyGradients(), &FunctionGradients(), &SelectionGradients(), &LayerGradients(),
-          &RecurrentGradients(), &ResizeGradients(), &SamplingGradients(), &WindowGradients()}) {
+         {&ArithmeticGradients(), &BodyGradients(), &FunctionGradients(), &SelectionGradients(), &SignalGradients(),
+          &LayerGradients(), &RecurrentGradients(), &ResizeGradients(), &SamplingGradients(), &WindowGradients()}) {
       for (const GradientRow& row : *family) all.emplace(row.op_type, row.rule);
     }
     return all;
@@ -471,10 +537,34 @@ GradientRule FindGradientRule(const std::string& op_type) {
 
 bool IsPiecewiseConstant(const std::string& op_type) {
   constexpr const char* kOperators[] = {
-      "And",     "ArgMax",  "ArgMin",         "Ceil",    "Constant", "ConstantOfShape", "Equal", "EyeLike",
-      "Floor",   "Greater", "GreaterOrEqual", "Hardmax", "IsInf",    "IsNaN",           "Less",  "LessOrEqual",
-      "NonZero", "Not",     "OneHot",         "Or",      "Range",    "Round",           "Shape", "Sign",
-      "Size",    "Xor",
+      "And",
+      "ArgMax",
+      "ArgMin",
+      "Bernoulli",
+      "Ceil",
+      "Constant",
+      "ConstantOfShape",
+      "Equal",
+      "EyeLike",
+      "Floor",
+      "Greater",
+      "GreaterOrEqual",
+      "Hardmax",
+      "IsInf",
+      "IsNaN",
+      "Less",
+      "LessOrEqual",
+      "Multinomial",
+      "NonZero",
+      "Not",
+      "Or",
+      "RandomNormalLike",
+      "RandomUniformLike",
+      "Round",
+      "Shape",
+      "Sign",
+      "Size",
+      "Xor",
   };
   return std::any_of(std::begin(kOperators), std::end(kOperators), [&](const char* op) { return op == op_type; });
 }

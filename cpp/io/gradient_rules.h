@@ -114,6 +114,7 @@ const std::vector<GradientRow>& LayerGradients();      // normalisations, losses
 const std::vector<GradientRow>& RecurrentGradients();  // RNN, GRU, LSTM
 const std::vector<GradientRow>& ResizeGradients();     // Resize, Upsample
 const std::vector<GradientRow>& SamplingGradients();   // GridSample, RoiAlign
+const std::vector<GradientRow>& SignalGradients();     // DFT
 const std::vector<GradientRow>& WindowGradients();     // convolutions, pools
 
 /// Fails: this use of the forward node's operator has no derivative.
@@ -130,6 +131,9 @@ std::string Extents(Pullback& p, const std::string& value, int64_t start, int64_
 
 /// Lists of numbers one behind the other.
 std::string Joined(Pullback& p, std::vector<std::string> parts);
+
+/// Tensors side by side along an axis of their own.
+std::string Stacked(Pullback& p, const std::vector<std::string>& parts, int64_t axis);
 
 /// Ones of the type of `like`.
 std::string Ones(Pullback& p, const std::string& shape, const std::string& like);

@@ -22,12 +22,6 @@ std::string Whole(Pullback& p, const std::string& value) {
   return p.Emit("Cast", {value}, {MakeAttribute("to", int64_t{onnx::TensorProto::INT64})});
 }
 
-std::string Stacked(Pullback& p, const std::vector<std::string>& parts, int64_t axis) {
-  std::vector<std::string> all;
-  for (const std::string& part : parts) all.push_back(p.Emit("Unsqueeze", {part, p.Integers({axis})}));
-  return p.Emit("Concat", all, {MakeAttribute("axis", axis)});
-}
-
 std::string UpTo(Pullback& p, const std::string& count) {
   return p.Emit("Range", {Integer(p, 0), p.Emit("Squeeze", {count}), Integer(p, 1)});
 }

@@ -19,15 +19,15 @@ std::string Positions(Pullback& p, const std::string& like) {
   return p.ReshapeTo(p.Emit("Range", {one, end, one}), like);
 }
 
-/// What an output's gradient is for input 0, from which the output's elements were taken.
-std::string ScatterBack(Pullback& p, const std::string& positions, const std::string& gradient) {
+/// What an output's gradient is for an input from which the output's elements were taken.
+std::string ScatterBack(Pullback& p, const std::string& positions, const std::string& gradient, size_t input = 0) {
   const std::string flat = p.Integers({-1});
-  const std::string count = p.Emit("Add", {p.Emit("Size", {p.Input(0)}), p.Integers({1})});
+  const std::string count = p.Emit("Add", {p.Emit("Size", {p.Input(input)}), p.Integers({1})});
   const std::string slots = p.Emit("CastLike", {p.Emit("ConstantOfShape", {count}), gradient});
   const std::string sums =
       p.Emit("ScatterElements", {slots, p.Emit("Reshape", {positions, flat}), p.Emit("Reshape", {gradient, flat})},
              {MakeAttribute("reduction", std::string("add"))});
-  return p.ReshapeTo(p.Emit("Slice", {sums, p.Integers({1}), count}), p.Input(0));
+  return p.ReshapeTo(p.Emit("Slice", {sums, p.Integers({1}), count}), p.Input(input));
 }
 
 void Selection(Pullback& p) { PullSelection(p, {p.node().attribute().begin(), p.node().attribute().end()}); }
@@ -37,7 +37,12 @@ void PullPad(Pullback& p) {
   std::vector<std::string> inputs(p.node().input().begin(), p.node().input().end());
   inputs[0] = Positions(p, p.Input(0));
   if (inputs.size() > 2) inputs[2].clear();  // what is filled in
-  p.Give(0, ScatterBack(p, p.Repeat(inputs)[0], p.gradient()));
+  const std::string positions = p.Repeat(inputs)[0];
+  if (p.Wants(size_t{0})) p.Give(0, ScatterBack(p, positions, p.gradient()));
+  if (!p.Wants(2)) return;
+  const std::string filled = p.Emit("Equal", {positions, Integer(p, 0)});
+  const std::string part = p.Emit("Where", {filled, p.gradient(), p.Number(0, p.gradient())});
+  p.Give(2, p.ReshapeTo(p.Emit("ReduceSum", {part}), p.Input(2)));
 }
 
 /// The parts of an output that is not used are zeros.
@@ -93,11 +98,44 @@ void PullScatterElements(Pullback& p) {
 }
 void PullScatterNd(Pullback& p) { PullScatter(p, "ScatterND", "GatherND", {}); }
 
-/// Outside of training it passes everything on.
+/// A cache of which some places get other values.
+void PullTensorScatter(Pullback& p) {
+  std::vector<std::string> inputs(p.node().input().begin(), p.node().input().end());
+  for (size_t i : {0, 1}) {
+    if (!p.Wants(i)) continue;
+    inputs[i] = Positions(p, p.Input(i));
+    inputs[1 - i] = p.Emit("ConstantOfShape", {p.ShapeOf(p.Input(1 - i))},
+                           {MakeAttribute("value", onnx::ToTensor(std::vector<int64_t>{0}))});
+    p.Give(i, ScatterBack(p, p.Repeat(inputs)[0], p.gradient(), i));
+  }
+}
+
+/// The two values that indices choose from are the last input.
+void PullOneHot(Pullback& p) {
+  if (!p.Wants(2)) return;
+  const std::string zero = p.Number(0, p.Input(2));
+  const std::string choice = Stacked(p, {zero, p.Number(1, p.Input(2))}, 0);
+  const std::string hot = p.Repeat({p.Input(0), p.Input(1), choice})[0];
+  const auto sum = [&](const std::string& value) {
+    return p.Emit("ReduceSum", {value}, {MakeAttribute("keepdims", int64_t{0})});
+  };
+  const std::string on = sum(Times(p, p.gradient(), hot));
+  p.Give(2, Stacked(p, {Minus(p, sum(p.gradient()), on), on}, 0));
+}
+
+/// Outside of training it passes everything on; in training, what the mask has.
 void PullDropout(Pullback& p) {
-  const bool trains = p.opset() < 7 ? p.Int("is_test", 0) == 0 : p.HasInput(2);
-  if (trains) FailForm(p, "that is told whether to train");
-  p.Give(0, p.gradient());
+  if (p.opset() < 7 && p.Int("is_test", 0) == 0) FailForm(p, StrCat("of opset ", p.opset(), " in training"));
+  if (p.Wants(1)) FailForm(p, "with respect to its ratio");
+  if (!p.HasInput(2)) return p.Give(0, p.gradient());
+  if (p.node().output_size() < 2 || p.Output(1).empty())
+    FailForm(p, "that is told whether to train, without its second output, the mask");
+  const std::string one = p.Number(1, p.gradient());
+  const std::string ratio =
+      p.HasInput(1) ? p.Emit("CastLike", {p.Input(1), p.gradient()}) : p.Number(0.5f, p.gradient());
+  const std::string scale = Over(p, one, Minus(p, one, ratio));
+  const std::string kept = Times(p, p.gradient(), p.Emit("CastLike", {p.Output(1), p.gradient()}));
+  p.Give(0, p.Emit("Where", {p.Input(2), Times(p, kept, scale), p.gradient()}));
 }
 
 }  // namespace
@@ -126,6 +164,8 @@ const std::vector<GradientRow>& SelectionGradients() {
       {"GatherElements", &Selection},
       {"GatherND", &Selection},
       {"MaxPool", &PullMaxPool},
+      {"MaxUnpool", &Selection},
+      {"OneHot", &PullOneHot},
       {"Pad", &PullPad},
       {"ReverseSequence", &Selection},
       {"Scatter", &PullScatterElements},
@@ -134,6 +174,7 @@ const std::vector<GradientRow>& SelectionGradients() {
       {"Slice", &Selection},
       {"SpaceToDepth", &Selection},
       {"Split", &PullSplit},
+      {"TensorScatter", &PullTensorScatter},
       {"Tile", &Selection},
       {"TopK", &PullTopK},
       {"Trilu", &Selection},

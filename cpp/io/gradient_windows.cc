@@ -194,6 +194,17 @@ void PullGlobalMaxPool(Pullback& p) {
   p.Give(0, Times(p, mask, Over(p, p.gradient(), count)));
 }
 
+/// Blocks that are added up to an image: a filter for every place in a block takes them out again.
+void PullCol2Im(Pullback& p) {
+  const Windows w = WindowsOf(p);
+  const std::string places = p.Emit("ReduceProd", {p.Input(2)});
+  const std::string unit = p.Emit("EyeLike", {Ones(p, Joined(p, {places, places}), p.gradient())});
+  const std::string filters = p.Emit("Reshape", {unit, Joined(p, {places, p.Integers({1}), p.Input(2)})});
+  const std::string images =
+      p.Emit("Reshape", {p.gradient(), Joined(p, {p.Integers({-1, 1}), Extents(p, p.gradient(), 2)})});
+  p.Give(0, p.ReshapeTo(p.Emit("Conv", {images, filters}, w.Attributes()), p.Input(0)));
+}
+
 /// y is the root of a sum of powers, of which each has the slope sign(x) · |x|^(p - 1) / y^(p - 1): the divisor goes
 /// with the gradient, the rest is laid over what comes back of it. A sum that is 0 passes nothing on.
 template <typename F>
@@ -248,6 +259,7 @@ void PullLrn(Pullback& p) {
 const std::vector<GradientRow>& WindowGradients() {
   static const std::vector<GradientRow> rows = {
       {"AveragePool", &PullAveragePool},
+      {"Col2Im", &PullCol2Im},
       {"Conv", &PullConv},
       {"ConvTranspose", &PullConvTranspose},
       {"GlobalAveragePool", &PullGlobalAveragePool},

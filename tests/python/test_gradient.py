@@ -186,6 +186,99 @@ def test_einsum(equation, shapes):
     check([node("Einsum", names, equation=equation)], feeds)
 
 
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("ij,jk", [(2, 3), (3, 4)]),
+        ("ba", [(2, 3)]),
+        ("...ij,...jk->...ik", [(2, 2, 3), (3, 4)]),
+        ("...ij,...jk", [(2, 1, 2, 3), (4, 3, 2)]),
+        ("i...j,j->...i", [(2, 4, 3), (3,)]),
+        ("i...j,...jk->k...i", [(2, 4, 3), (2, 1, 3, 2)]),
+        ("i...,i->i...", [(2, 3), (2,)]),
+    ],
+)
+def test_einsum_without_an_arrow_or_with_dots(equation, shapes):
+    feeds = {name: real(*shape) for name, shape in zip("ab", shapes, strict=False)}
+    check([node("Einsum", list(feeds), equation=equation)], feeds)
+
+
+def test_einsum_along_a_diagonal_is_refused():
+    nodes = [node("Einsum", ["x"], equation="ii->i"), gradient(["x"], "y", ["d"])]
+    with pytest.raises(onnxforge.Error, match="derivative of Einsum along a diagonal"):
+        onnxforge.Session(model_of(nodes, {"x": real(2, 2)}, ["d"]))
+
+
+@pytest.mark.parametrize("op_type", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("axis", [None, 0, 2, -2])
+def test_softmax_that_takes_several_axes_for_one(op_type, axis):
+    attributes = {} if axis is None else {"axis": axis}
+    check([node(op_type, ["x"], **attributes)], {"x": real(2, 3, 2)}, opset=12)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_mod(sign):
+    feeds = {"x": 5 * real(3, 4), "m": sign * (positive(4) + 1)}
+    check([node("Mod", ["x", "m"], fmod=1)], feeds)
+
+
+def test_range():
+    feeds = {"a": np.array(0.5), "b": np.array(4.3), "c": np.array(0.7)}
+    check([node("Range", ["a", "b", "c"])], feeds)
+
+
+def test_bounds_of_clip():
+    feeds = {"x": real(4, 5), "low": np.array(-0.6), "high": np.array(0.4)}
+    check([node("Clip", list(feeds))], feeds)
+    check([node("Clip", ["x", "", "high"])], {k: feeds[k] for k in ("x", "high")})
+    check([node("Clip", ["x", "low"])], {k: feeds[k] for k in ("x", "low")})
+    crossed = {"x": real(4, 5), "low": np.array(0.6), "high": np.array(-0.4)}
+    check([node("Clip", list(crossed))], crossed)
+
+
+def test_what_a_pad_fills_in():
+    feeds = {"x": real(2, 3), "value": np.array(0.7)}
+    check([node("Pad", ["x", "pads", "value"])], feeds, {"pads": whole(1, -1, 0, 2)})
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_the_values_of_one_hot(axis):
+    constants = {"i": np.array([[0, 2, 5], [1, -1, 1]]), "n": np.array(3)}
+    check([node("OneHot", ["i", "n", "v"], axis=axis)], {"v": real(2)}, constants)
+
+
+@pytest.mark.parametrize("mode", ["linear", "circular"])
+def test_a_cache_that_is_written_to(mode):
+    feeds = {"past": real(2, 1, 5, 2), "new": real(2, 1, 2, 2)}
+    at = {"at": np.array([1, 3 if mode == "linear" else 4])}
+    check([node("TensorScatter", ["past", "new", "at"], mode=mode)], feeds, at, opset=24)
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_dropout_that_is_told_whether_to_train(trains):
+    dropped = helper.make_node("Dropout", ["x", "ratio", "t"], ["y", "mask"], seed=3)
+    nodes = [dropped, gradient(["x"], "y", ["d"])]
+    constants = {"ratio": np.array(0.3), "t": np.array(trains)}
+    feeds = {"x": positive(5, 8)}
+    found = onnxforge.Session(model_of(nodes, feeds, ["y", "d"], constants)).run(feeds)
+    np.testing.assert_allclose(found["d"], found["y"] / feeds["x"])
+    assert (found["y"] == 0).any() == trains
+    dropped.output.pop()
+    with pytest.raises(onnxforge.Error, match="without its second output, the mask"):
+        onnxforge.Session(model_of(nodes, feeds, ["d"], constants))
+
+
+def test_batch_normalization_in_training():
+    feeds = {"x": real(2, 3, 4), "s": real(3), "b": real(3)}
+    constants = {"m": real(3), "v": positive(3)}
+    batch = helper.make_node("BatchNormalization", [*feeds, *constants], ["y", "rm", "rv"],
+                             epsilon=0.01, training_mode=1)  # fmt: skip
+    check([batch], feeds, constants)
+    nodes = [batch, gradient(["x"], "rm", ["d"], ["s", "b"])]
+    with pytest.raises(onnxforge.Error, match="of BatchNormalization but of its first output"):
+        onnxforge.Session(model_of(nodes, feeds, ["d"], constants))
+
+
 def test_prelu():
     check([node("PRelu", ["x", "s"])], {"x": real(2, 3, 4), "s": real(3, 1)})
 

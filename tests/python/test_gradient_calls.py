@@ -1,4 +1,4 @@
-"""Gradient through operators that functions define: the standard's, the model's and contributed ones."""
+"""Gradient through operators that functions define: the standard's, the model's, contributed."""
 
 from __future__ import annotations
 

@@ -88,6 +88,30 @@ def test_a_window_of_zeros_passes_nothing_on_through_a_norm():
     check([node("GlobalLpPool", ["x"], p=1)], {"x": np.abs(x) + 1})
 
 
+@pytest.mark.parametrize(
+    ("image", "block", "columns", "options"),
+    [
+        ((4, 5), (2, 3), 9, {}),
+        ((4, 5), (2, 2), 12, {"strides": [1, 2], "pads": [0, 1, 1, 0], "dilations": [1, 1]}),
+        ((5, 5), (2, 2), 6, {"dilations": [2, 3]}),
+        ((6,), (3,), 2, {"strides": [3]}),
+    ],
+)
+def test_col2im(image, block, columns, options):
+    constants = {"image": np.array(image), "block": np.array(block)}
+    feeds = {"x": real(2, 2 * int(np.prod(block)), columns)}
+    check([node("Col2Im", ["x", "image", "block"], **options)], feeds, constants)
+
+
+def test_max_unpool():
+    places = np.array([[[[5, 7], [13, 9]]]])
+    options = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    feeds = {"x": real(1, 1, 2, 2)}
+    check([node("MaxUnpool", ["x", "i"], **options)], feeds, {"i": places})
+    constants = {"i": places, "shape": np.array([1, 1, 5, 6])}
+    check([node("MaxUnpool", ["x", "i", "shape"], **options)], feeds, constants)
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
 def test_lrn(size):
     options = {"size": size, "alpha": 0.7, "beta": 0.6, "bias": 1.5}
