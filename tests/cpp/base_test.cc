@@ -176,8 +176,9 @@ void TestPackedElements() {
       std::vector<unsigned char> packed(PackedBytes(dtype, count) + 1, 0xa5);
       PackElements(dtype, elements.data(), count, packed.data());
       CHECK_EQ(static_cast<int>(packed.back()), 0xa5);
+      const std::vector<unsigned char> whole(packed.begin(), packed.end() - 1);
       std::vector<unsigned char> back(static_cast<size_t>(count));
-      UnpackElements(dtype, packed.data(), count, back.data());
+      UnpackElements(dtype, whole.data(), count, back.data());
       for (size_t i = 0; i < back.size(); ++i) {
         CHECK_EQ(back[i] & mask, elements[i] & mask);
         const bool negative = IsSignedInteger(dtype) && (back[i] & mask) > mask / 2;

@@ -6,8 +6,8 @@ namespace onnxforge {
 
 // Storage types of the small floating-point formats. Each holds its bit pattern, converts to float exactly, and from
 // float with round-to-nearest-even. Arithmetic is done in float. Conversions follow the ONNX "Float stored in 8 bits"
-// and "Float stored in 4 bits" technical pages; without saturation, values out of range become NaN or infinity as those
-// say.
+// and "Float stored in 4 bits" technical pages, without saturation, too: values out of range become NaN or infinity as
+// those say. The six-bit formats are E2M3 and E3M2 of the OCP's Microscaling Formats (MX) specification.
 
 struct Float16 {
   uint16_t bits = 0;
