@@ -59,7 +59,7 @@ std::string FoundOrZeros(Pullback& p, const Gradients& gradients, const std::str
 /// One branch, and behind it the way back to what it reads.
 onnx::AttributeProto PulledBranch(Pullback& p, const char* name, const std::vector<std::string>& captures) {
   const onnx::GraphProto& branch = BodyOf(p, name);
-  GradientBody body(p);
+  GradientBody body(p, p.opset());
   Renaming names;
   WriteInline(body.p(), branch, names);
   const std::vector<PlacedNode> nodes = body.nodes();
@@ -111,7 +111,7 @@ struct Steps {
 class StepsBack {
  public:
   StepsBack(Pullback& p, Steps steps)
-      : p_(p), s_(std::move(steps)), captures_(WantedCaptures(p)), body_(p), carries_(s_.states) {
+      : p_(p), s_(std::move(steps)), captures_(WantedCaptures(p)), body_(p, p.opset()), carries_(s_.states) {
     for (size_t i = 0; i < s_.states; ++i) carries_[i] = p.Wants(s_.first_input + i);
   }
 
@@ -231,7 +231,7 @@ class StepsBack {
 /// The forward node once more, for the states that its steps begin with: `before` and the states are the inputs of its
 /// body, of which the first outputs are kept and the others left out.
 std::vector<std::string> SavedStates(Pullback& p, const char* op, const Steps& s, Pullback::Attributes attributes) {
-  GradientBody body(p);
+  GradientBody body(p, p.opset());
   Renaming names;
   for (const auto& input : s.body->input()) names[input.name()] = body.AddInput(p.pen().Fresh());
   WriteInline(body.p(), *s.body, names);

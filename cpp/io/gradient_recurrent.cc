@@ -180,7 +180,7 @@ class RecurrentStep {
 
 /// A sequence that is over keeps its states, and makes zeros. Returns Y, Y_h and Y_c of the direction.
 std::vector<std::string> WriteSteps(Pullback& p, const Direction& d) {
-  GradientBody body(p);
+  GradientBody body(p, p.pen().opset);
   Pullback& b = body.p();
   const bool has_cell = d.cell == RecurrentCell::kLstm;
   const std::string h = body.AddInput(b.pen().Fresh());

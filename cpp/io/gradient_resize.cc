@@ -128,27 +128,38 @@ class AxisMatrices {
   std::string shape_, axes_, count_, decisive_;
 };
 
-/// Interpolation goes axis by axis, along each of which it is a matrix: the gradient is multiplied by what those are
-/// transposed, in a loop, as the number of axes shows when it runs.
+/// The gradient of one axis: multiplied by its matrix, transposed.
+std::string PulledAxis(Pullback& p, const AxisMatrices& matrices, const std::string& at, const std::string& value) {
+  const std::string axis = matrices.Axis(p, at);
+  const std::string shape = p.ShapeOf(value);
+  const std::string before = p.Emit("Slice", {shape, p.Integers({0}), axis});
+  const std::string behind = p.Emit("Slice", {shape, Plus(p, axis, p.Integers({1})), p.Integers({int64_t{1} << 31})});
+  const std::string flat = Joined(p, {p.Emit("ReduceProd", {before}), p.Emit("Gather", {shape, axis}),  //
+                                      p.Emit("ReduceProd", {behind})});
+  const Pullback::Attributes exactly = {MakeAttribute("allowzero", int64_t{1})};
+  const std::string back = p.Emit("Transpose", {matrices.At(p, at, value)});
+  const std::string pulled = p.Emit("MatMul", {back, p.Emit("Reshape", {value, flat}, exactly)});
+  return p.Emit("Reshape", {pulled, Joined(p, {before, matrices.Extent(p, at), behind})}, exactly);
+}
+
+/// Interpolation goes axis by axis: in a loop, where the number of axes shows when it runs only.
 void PullInterpolation(Pullback& p) {
   if (!p.Wants(size_t{0})) return;
-  const AxisMatrices matrices(p, FormOf(p));
-  GradientBody body(p);
+  const ResizeForm form = FormOf(p);
+  const AxisMatrices matrices(p, form);
+  if (!form.axes.empty()) {
+    std::string value = p.gradient();
+    for (size_t i = 0; i < form.axes.size(); ++i)
+      value = PulledAxis(p, matrices, p.Integers({static_cast<int64_t>(i)}), value);
+    return p.Give(0, value);
+  }
+  GradientBody body(p, p.pen().opset);
   Pullback& b = body.p();
   const std::string at = b.Emit("Reshape", {body.AddInput(b.pen().Fresh()), b.Integers({1})});
   const std::string going = body.AddInput(b.pen().Fresh());
   const std::string value = body.AddInput(b.pen().Fresh());
-  const std::string axis = matrices.Axis(b, at);
-  const std::string shape = b.ShapeOf(value);
-  const std::string before = b.Emit("Slice", {shape, b.Integers({0}), axis});
-  const std::string behind = b.Emit("Slice", {shape, Plus(b, axis, b.Integers({1})), b.Integers({int64_t{1} << 31})});
-  const std::string flat = Joined(b, {b.Emit("ReduceProd", {before}), b.Emit("Gather", {shape, axis}),  //
-                                      b.Emit("ReduceProd", {behind})});
-  const Pullback::Attributes exactly = {MakeAttribute("allowzero", int64_t{1})};
-  const std::string back = b.Emit("Transpose", {matrices.At(b, at, value)});
-  const std::string pulled = b.Emit("MatMul", {back, b.Emit("Reshape", {value, flat}, exactly)});
   body.AddOutput(going);
-  body.AddOutput(b.Emit("Reshape", {pulled, Joined(b, {before, matrices.Extent(b, at), behind})}, exactly));
+  body.AddOutput(PulledAxis(b, matrices, at, value));
   p.Give(0, p.Emit("Loop", {matrices.count(), "", p.gradient()}, {body.Attribute("body")}));
 }
 

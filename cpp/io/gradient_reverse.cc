@@ -54,12 +54,13 @@ std::vector<std::string> GradientsOf(const onnx::NodeProto& node, const Gradient
 
 bool IsStandard(const onnx::NodeProto& node) { return node.domain().empty() || node.domain() == "ai.onnx"; }
 
+/// Under a name by which people know it, but with values of its own.
 void WriteNode(Pullback& p, onnx::NodeProto node, int opset, Renaming& names) {
+  node.set_name(NameOf(node));
   RenameUses(node, names);
   for (std::string& output : *node.mutable_output()) {
     if (!output.empty()) output = names[output] = p.pen().Fresh();
   }
-  node.clear_name();
   p.pen().nodes.push_back({std::move(node), opset});
 }
 
@@ -88,7 +89,7 @@ void PullFunction(Pullback& p) {
   const FunctionBody body = p.pen().find_body(p.node(), p.opset());
   Require(body.function != nullptr, ErrorCode::kUnsupported, "a gradient is asked for through ",
           Utf8(OperatorName(p.node().domain(), p.node().op_type())), " (node '", Utf8(NameOf(p.node())),
-          "'), which has no rule for derivatives");
+          "'), which has no rule for derivatives, and no function that defines it here");
   PullThrough(p, [&](Pullback& written) { return WriteFunction(written, *body.function); });
 }
 
@@ -179,8 +180,8 @@ void PullThrough(Pullback& p, const std::function<std::vector<std::string>(Pullb
   }
 }
 
-GradientBody::GradientBody(const Pullback& p)
-    : p_(p.placed(), {p.pen().prefix, p.pen().counter, nodes_, p.pen().find_body, p.pen().opset, true}) {
+GradientBody::GradientBody(const Pullback& p, int opset)
+    : p_(p.placed(), {p.pen().prefix, p.pen().counter, nodes_, p.pen().find_body, opset, true}) {
   graph_.set_name(Utf8(p.node().op_type()));
 }
 

@@ -41,8 +41,8 @@ void PullThrough(Pullback& p, const std::function<std::vector<std::string>(Pullb
 /// A body that a rule writes.
 class GradientBody {
  public:
-  /// For a node that is put where `p` writes.
-  explicit GradientBody(const Pullback& p);
+  /// For a node that is put where `p` writes, and is of this opset.
+  GradientBody(const Pullback& p, int opset);
 
   Pullback& p() { return p_; }
   /// Under a name of its own, which it returns.

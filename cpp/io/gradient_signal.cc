@@ -20,6 +20,8 @@ std::string WithLength(Pullback& p, const std::string& value, const std::string&
 /// the other way around. Of an input that is real the real part is left; what the transform left out of its output, or
 /// of its input, counts as zeros.
 void PullDft(Pullback& p) {
+  constexpr int kAxisIsInput = 20;
+  if (p.pen().opset < kAxisIsInput) FailForm(p, StrCat("in a body of opset ", p.pen().opset));
   const std::string& x = p.Input(0);
   const bool inverse = p.Int("inverse", 0) != 0;
   if (inverse && p.Int("onesided", 0) != 0) FailForm(p, "that is inverse and one-sided");

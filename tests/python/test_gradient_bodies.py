@@ -149,6 +149,37 @@ def test_bodies_of_an_old_opset_are_refused():
         onnxforge.Session(model_of(nodes, feeds, ["d"], opset=17))
 
 
+def chosen(op_type: str, inputs: str, domain: str = "") -> onnx.NodeProto:
+    within = body([of(op_type, inputs, "d", name="within", domain=domain)], [], ["d"])
+    other = body([of("Identity", "t", "d")], [], ["d"])
+    return helper.make_node("If", ["c"], ["y"], then_branch=within, else_branch=other)
+
+
+@pytest.mark.parametrize("opset", [20, 21])
+def test_a_function_of_another_opset_in_a_body_is_refused(opset):
+    nodes = [chosen("Own", "t", "own"), gradient(["t"], "y", ["d"])]
+    feeds, constants = {"t": real(3)}, {"c": np.array(True)}
+    model = model_of(nodes, feeds, ["d"], constants, opset=opset)
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    sine = [helper.make_node("Sin", ["a"], ["b"])]
+    own = helper.make_function("own", "Own", ["a"], ["b"], sine, [helper.make_opsetid("", 20)])
+    model.functions.append(own)
+    if opset == 20:
+        found = onnxforge.Session(model).run(feeds)["d"]
+        np.testing.assert_allclose(found, np.cos(feeds["t"]))
+        return
+    with pytest.raises(
+        onnxforge.Error, match="Own in a body of opset 21, as a function of opset 20"
+    ):
+        onnxforge.Session(model)
+
+
+def test_an_operator_without_a_rule_is_named_in_a_body():
+    nodes = [chosen("Det", "t"), gradient(["t"], "y", ["d"])]
+    with pytest.raises(onnxforge.Error, match=r"through Det \(node 'within'\).*no rule"):
+        onnxforge.Session(model_of(nodes, {"t": real(2, 2)}, ["d"], {"c": np.array(True)}))
+
+
 def test_a_second_derivative_through_a_scan():
     inner = body([of("Mul", "s x", "s1")], ["s", "x"], ["s1"])
     scan = helper.make_node("Scan", ["s0", "x"], ["p"], body=inner, num_scan_inputs=1)
