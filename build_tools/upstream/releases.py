@@ -69,6 +69,8 @@ _PYBIND11 = "pybind11==2.13.6"
 _TESTS = ("parameterized==0.9.0", "Pillow")
 _OLD_TESTS = (*_TESTS, "google-re2==1.1.20251105", "numpy<2.2")
 """Up to 1.18 re2 matches regular expressions, and arrays of one element are taken for numbers."""
+_NUMPY_1 = "numpy<2; python_version < '3.13'"
+"""1.17 is the first release whose evaluator knows NumPy 2; Python 3.13 has no older one."""
 
 _13 = Release(
     range=SpecifierSet(">=1.13.1,<1.15"),
@@ -79,15 +81,20 @@ _13 = Release(
     suite=Suite(folder=""),
 )
 _15 = Release(
-    range=SpecifierSet(">=1.15,<1.18"),
+    range=SpecifierSet(">=1.15,<1.17"),
     pythons=SpecifierSet(">=3.8"),
     because="its pyproject.toml",
     build_requires=(_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
     configure=_POLICY,
+    suite=Suite(folder="onnx/test", requires=(*_OLD_TESTS, _NUMPY_1)),
+)
+_17 = replace(
+    _15,
+    range=SpecifierSet(">=1.17,<1.18"),
     suite=Suite(folder="onnx/test", requires=_OLD_TESTS),
 )
 _18 = replace(
-    _15,
+    _17,
     range=SpecifierSet(">=1.18,<1.19"),
     pythons=SpecifierSet(">=3.9"),
     build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, _PYBIND11),
@@ -121,7 +128,7 @@ _23 = replace(
     suite=Suite(folder="tests/python", requires=(*_TESTS, "packaging")),
 )
 
-RELEASES: tuple[Release, ...] = (_13, _15, _18, _19, _20, _21, _22, _23)
+RELEASES: tuple[Release, ...] = (_13, _15, _17, _18, _19, _20, _21, _22, _23)
 
 
 def release_of(version: str) -> Release:
