@@ -190,9 +190,8 @@ def make(
     return Example(node=node, values=values, types=types, as_it_is=as_it_is)
 
 
-def body(inputs: str, outputs: str, *, outside: str = "") -> onnx.GraphProto:
-    """A body that hands on the last of its inputs, or what is outside. A name is a letter."""
-    given = (inputs + outside)[-len(outputs) :]
+def body(inputs: str, outputs: str, *, given: str) -> onnx.GraphProto:
+    """A body whose outputs are what is given, inputs or names from outside. A name is a letter."""
     nodes = [helper.make_node("Identity", [x], [y]) for x, y in zip(given, outputs, strict=True)]
     untyped = [
         [helper.make_value_info(name, TypeProto()) for name in names] for names in (inputs, outputs)
@@ -202,7 +201,7 @@ def body(inputs: str, outputs: str, *, outside: str = "") -> onnx.GraphProto:
 
 def choice() -> Example:
     """If: both of its bodies give what stands outside of them."""
-    bodies = {"then_branch": body("", "y", outside="v"), "else_branch": body("", "z", outside="v")}
+    bodies = {"then_branch": body("", "y", given="v"), "else_branch": body("", "z", given="v")}
     return Example(
         node=helper.make_node("If", ["c"], ["r"], **bodies),
         values={"c": np.array(True), "v": NUMBERS},
@@ -361,8 +360,8 @@ def moving(op_type: str, *inputs: Any) -> Example:
 def own() -> dict[str, list[Example]]:
     """Of operators that the suite has no case of, or none with the inputs that show all types."""
     x, pair, second = NUMBERS, [NUMBERS, NUMBERS], np.array(1)
-    loop = make("Loop", np.array(2), np.array(True), x, body=body("icv", "dw"))
-    scan = make("Scan", x[0], x, outputs=2, num_scan_inputs=1, body=body("sx", "tz"))
+    loop = make("Loop", np.array(2), np.array(True), x, body=body("icv", "dw", given="cv"))
+    scan = make("Scan", x[0], x, outputs=2, num_scan_inputs=1, body=body("sx", "tz", given="sx"))
     rois, scales = np.array([[0, 0, 0, 2, 2]], np.float32), np.array([1, 1, 2, 2], np.float32)
     roi = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.float32)
     grid = np.linspace(-1.5, 1.5, 18, dtype=np.float32).reshape(1, 3, 3, 2)
@@ -395,8 +394,13 @@ def own() -> dict[str, list[Example]]:
         "SequenceAt": [make("SequenceAt", pair, second)],
         "SequenceConstruct": [make("SequenceConstruct", x, x)],
         "SequenceErase": [make("SequenceErase", pair, second)],
+        "SequenceInsert": [
+            make("SequenceInsert", [moved(kind)] * 2, moved(kind), place, as_it_is=True)
+            for kind in types_of("SequenceInsert", "T")
+            for place in (np.array(1), np.array(0, np.int32))
+        ],
         "SequenceLength": [make("SequenceLength", pair)],
-        "SequenceMap": [make("SequenceMap", pair, x, body=body("xa", "y"))],
+        "SequenceMap": [make("SequenceMap", pair, x, body=body("xa", "y", given="x"))],
         "TfIdfVectorizer": sentences(),
     }
     return examples | layers() | ml_nodes()

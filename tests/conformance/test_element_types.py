@@ -35,6 +35,7 @@ APART = {
     "Gradient": "it is run with the graph that it derives: tests/python/test_gradient.py",
     "SequenceEmpty": "an empty list shows no type: tests/python/properties/test_sequences.py",
 }
+"""Operators of which one node shows no types, and where they are tested."""
 
 UNDEFINED = {
     ("Col2Im", "tensor(string)"): "texts have no sum",
@@ -43,11 +44,17 @@ UNDEFINED = {
 }
 """What the schemas list although the operator is not defined for it: refused by name."""
 
-TOGETHER = {"Attention": ("T1", "T2")}
-"""Parameters that the standard's function body multiplies one by the other."""
+TOGETHER = {
+    "Attention": ("T1", "T2"),  # the standard's function body multiplies one by the other
+    "RMSNormalization": ("T", "V"),  # the result's is V by the schema, and T by its inference
+}
+"""Parameters that are one type in all that the standard says of them."""
 
-DRAWS = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
-DRAWS += ("RandomUniformLike", "Dropout")
+DRAWS = {
+    "Bernoulli", "Dropout", "Multinomial",
+    "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
+}  # fmt: skip
+"""What comes out with other values each time."""
 
 CHOSEN_BY = ("to", "dtype", "output_dtype", "output_datatype")
 """Attributes that say of which type a result is."""
@@ -85,11 +92,14 @@ def with_result(schema: OpSchema, example: Example, kind: str) -> Iterator[Examp
 
 
 def seen_in(schema: OpSchema, example: Example, found: dict[str, Any]) -> set[tuple[str, str]]:
-    """Type parameters with the types that were fed and came out."""
+    """Type parameters with the types that were fed and came out, which are of one type."""
     inputs = dict(parameters(example.node.input, schema.inputs)) | example.outside
     fed = {(inputs[name], kind) for name, kind in example.types.items() if name in inputs}
     results = dict(parameters(example.node.output, schema.outputs))
     made = {(results[name], kind_of(value)) for name, value in found.items()}
+    for parameter, kind in made:
+        given = {of for name, of in fed if name == parameter}
+        assert not given or given & {kind, f"optional({kind})"}, f"{kind} came out for {given}"
     # What is in an optional is all that there is of it outside.
     return fed | made | {(parameter, f"optional({kind})") for parameter, kind in made}
 
