@@ -254,15 +254,20 @@ Sequence Backwards(const Pullback& p, const std::string& value, const char* kind
   return {value, axes[i], 1 - directions[i]};
 }
 
+void RequireCounts(const Pullback& p, const Steps& s) {
+  const bool inputs = p.inputs() >= s.first_input && static_cast<size_t>(s.body->input_size()) == p.inputs();
+  const bool outputs = s.body->output_size() == p.node().output_size() + s.first_output &&
+                       static_cast<size_t>(p.node().output_size()) >= s.states;
+  if (!inputs || !outputs) FailForm(p, "with another number of inputs or outputs than its body");
+}
+
 void PullScan(Pullback& p) {
   RequireOpset(p);
   Steps s;
   s.body = &BodyOf(p, "body");
   const auto read = static_cast<size_t>(p.Int("num_scan_inputs", 0));
-  if (read > p.inputs() || static_cast<size_t>(s.body->input_size()) != p.inputs() ||
-      s.body->output_size() != p.node().output_size())
-    FailForm(p, "with another number of inputs or outputs than its body");
-  s.states = p.inputs() - read;
+  s.states = p.inputs() - std::min(read, p.inputs());
+  RequireCounts(p, s);
   for (size_t k = s.states; k < p.inputs(); ++k) {
     s.read.push_back(Backwards(p, p.Input(k), "input", k - s.states));
     s.read_as.push_back(s.body->input(static_cast<int>(k)).name());
@@ -284,10 +289,8 @@ void PullLoop(Pullback& p) {
   s.body = &BodyOf(p, "body");
   s.first_input = 2;
   s.first_output = 1;
-  if (p.inputs() < 2 || static_cast<size_t>(s.body->input_size()) != p.inputs() ||
-      s.body->output_size() != p.node().output_size() + 1)
-    FailForm(p, "with another number of inputs or outputs than its body");
-  s.states = p.inputs() - 2;
+  s.states = p.inputs() - std::min(s.first_input, p.inputs());
+  RequireCounts(p, s);
   for (size_t j = s.states; j < static_cast<size_t>(p.node().output_size()); ++j) s.made.emplace_back();
   s.saved = SavedStates(p, "Loop", s, {});
   const std::vector<std::string> counted(s.saved.end() - 2, s.saved.end());

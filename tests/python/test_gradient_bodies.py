@@ -142,6 +142,16 @@ def test_loop(trips, bound, used):
     check([loop], feeds, constants)
 
 
+@pytest.mark.parametrize("outputs", [["s1"], ["s1", "t1", "s1"]])
+def test_another_number_of_outputs_than_the_body_has(outputs):
+    inner = body([of("Add", "s x", "s1"), of("Mul", "t x", "t1")], ["s", "t", "x"], outputs)
+    scan = helper.make_node("Scan", ["s0", "t0", "x"], ["y"], body=inner, num_scan_inputs=1)
+    nodes = [scan, gradient(["x"], "y", ["d"], ["s0", "t0"])]
+    feeds = {"s0": real(2), "t0": real(2), "x": real(3, 2)}
+    with pytest.raises(onnxforge.Error, match="outputs"):
+        onnxforge.Session(model_of(nodes, feeds, ["d"]))
+
+
 def test_bodies_of_an_old_opset_are_refused():
     nodes = [helper.make_node("If", ["c"], ["y"], **branches()), gradient(["a"], "y", ["d"], ["b"])]
     feeds = {"a": real(2), "b": real(2), "c": np.array(True)}
