@@ -168,10 +168,26 @@ void PullGridSample(Pullback& p) {
   PullThrough(p, [](Pullback& written) { return std::vector<std::string>{GridSampling(written).Write()}; });
 }
 
+/// A grid is each matrix times the points that the unit matrix makes, with a 1 behind their coordinates.
+void PullAffineGrid(Pullback& p) {
+  if (!p.Wants(size_t{0})) return;
+  const std::string& theta = p.Input(0);
+  const std::string unit = p.ExpandTo(p.Emit("EyeLike", {Ones(p, Extents(p, theta, 1), theta)}), theta);
+  const std::string points = p.Emit("AffineGrid", {unit, p.Input(1)},  //
+                                    {MakeAttribute("align_corners", p.Int("align_corners", 0))});
+  const auto einsum = [&](std::vector<std::string> values, const char* equation) {
+    return p.Emit("Einsum", std::move(values), {MakeAttribute("equation", std::string(equation))});
+  };
+  const std::string turning = einsum({p.gradient(), points}, "n...i,n...k->nik");
+  const std::string moving = p.Emit("Unsqueeze", {einsum({p.gradient()}, "n...i->ni"), p.Integers({2})});
+  p.Give(0, p.Emit("Concat", {turning, moving}, {MakeAttribute("axis", int64_t{2})}));
+}
+
 }  // namespace
 
 const std::vector<GradientRow>& SamplingGradients() {
   static const std::vector<GradientRow> rows = {
+      {"AffineGrid", &PullAffineGrid},
       {"GridSample", &PullGridSample},
   };
   return rows;

@@ -132,10 +132,10 @@ class Import {
   /// The standard's checker wants it of these types only, and sees no data that is elsewhere.
   void RequireNoBitsBehind(const unsigned char* data) const {
     const auto used = static_cast<unsigned>(elements_ % 4 * 6 % 8);  // of the last byte; 0: all
+    if (used == 0) return;
     const unsigned last = data[PackedBytes(dtype_, elements_) - 1];
-    Require(used == 0 || last >> used == 0, ErrorCode::kInvalidModel, "the ", 8 - used,
-            " bits behind the last element of a ", dtype_, " tensor of shape ", shape_,
-            " must be 0, but the last byte is ", last);
+    Require(last >> used == 0, ErrorCode::kInvalidModel, "the ", 8 - used, " bits behind the last element of a ",
+            dtype_, " tensor of shape ", shape_, " must be 0, but the last byte is ", last);
   }
 
   Tensor Typed() {

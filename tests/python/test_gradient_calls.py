@@ -58,12 +58,6 @@ def test_rotary_embedding(interleaved):
     check([node("RotaryEmbedding", [*feeds, "places"], **options)], feeds, places, opset=23)
 
 
-@pytest.mark.parametrize("aligned", [0, 1])
-def test_affine_grid(aligned):
-    sizes = {"sizes": np.array([2, 1, 2, 3])}
-    check([node("AffineGrid", ["t", "sizes"], align_corners=aligned)], {"t": real(2, 2, 3)}, sizes)
-
-
 def local(name: str, nodes: list[onnx.NodeProto], inputs: list[str], outputs: list[str],
           attributes: list[str] | None = None) -> onnx.FunctionProto:  # fmt: skip
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("own", 1)]

@@ -51,3 +51,12 @@ def test_a_place_that_is_no_number_takes_nothing():
     found = onnxforge.Session(model_of(nodes, feeds, ["dx", "dg"])).run(feeds)
     assert np.isfinite(found["dx"]).all()
     np.testing.assert_array_equal(found["dg"][0, 0, :2, 0], [0, 0])
+
+
+@pytest.mark.parametrize("aligned", [0, 1])
+@pytest.mark.parametrize("sizes", [[1, 1, 2, 3], [2, 1, 2, 3], [2, 1, 1, 2, 3]])
+def test_affine_grid(sizes, aligned):
+    rank = len(sizes) - 2
+    theta = real(sizes[0], rank, rank + 1)
+    nodes = [node("AffineGrid", ["t", "sizes"], align_corners=aligned)]
+    check(nodes, {"t": theta}, {"sizes": np.array(sizes)})

@@ -195,3 +195,17 @@ def test_a_failing_decoder_is_told_with_the_node(monkeypatch):
     monkeypatch.setattr(images, "decode", fail)
     with pytest.raises(onnxforge.UnsupportedError, match="the codec broke"):
         decode(np.zeros(1, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("theta", "size", "said"),
+    [
+        ((1, 2, 3), [2, 1, 4, 4], r"theta has shape \[1, 2, 3\]: \[2, 2, 3\] is expected"),
+        ((1, 2, 3), [1, 1, 4, 4, 4], r"\[1, 3, 4\] is expected"),
+        ((1, 2, 3), [1, 1, 4], r"size has shape \[3\]"),
+        ((1, 2, 3), [1, 1, -4, 4], r"size 2 is -4"),
+    ],
+)
+def test_affine_grid_refuses_what_does_not_fit(theta, size, said):
+    with pytest.raises(onnxforge.Error, match=said):
+        run_op("AffineGrid", [np.ones(theta, np.float32), np.array(size)], opset=20)

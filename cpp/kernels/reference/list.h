@@ -7,6 +7,7 @@ namespace onnxforge::reference {
 // Every operator family, in alphabetical order: family X is x.cc, which defines AddX.
 #define ONNXFORGE_REFERENCE_FAMILIES(FAMILY) \
   FAMILY(Activations)                        \
+  FAMILY(AffineGrid)                         \
   FAMILY(ArgReduce)                          \
   FAMILY(BinaryMath)                         \
   FAMILY(Cast)                               \

@@ -1,4 +1,4 @@
-"""Resize, Upsample, GridSample, RoiAlign and MaxRoiPool: what an element of the output draws on."""
+"""What AffineGrid, GridSample, Resize, Upsample, RoiAlign and MaxRoiPool draw an element from."""
 
 from __future__ import annotations
 
@@ -314,6 +314,41 @@ def grid_taps(
             place = int(min(max(reflected(i, least, greatest), 0), size - 1))
         out.append((place if 0 <= place < size else -1, weight))
     return out
+
+
+@kernels("AffineGrid")
+@examples
+@given(
+    spatial=st.lists(st.sampled_from([1, 2, 3, 5, 0]), min_size=2, max_size=3).map(tuple),
+    batch=st.sampled_from([1, 2, 0]),
+    align_corners=st.booleans(),
+    dtype=dtypes,
+    tier=tiers,
+    data=st.data(),
+)
+def test_affine_grid(
+    spatial: tuple[int, ...],
+    batch: int,
+    align_corners: bool,
+    dtype: Any,
+    tier: str,
+    data: DataObject,
+) -> None:
+    """The coordinates name the last axis first; a single pixel lies in the middle."""
+    rank = len(spatial)
+    theta = data.draw(layer((batch, rank, rank + 1), dtype))
+    size = np.array([batch, 2, *spatial])
+    attributes = {"align_corners": 1} if align_corners else {}
+    (y,) = run_op("AffineGrid", [theta, size], attributes, opset=20, tier=tier)
+    axes = []
+    for count in spatial:
+        ends = 1.0 if align_corners else 1 - 1 / max(count, 1)
+        axes.append(np.linspace(-ends, ends, count) if count != 1 else np.zeros(1))
+    points = np.stack([*np.meshgrid(*axes, indexing="ij")[::-1], np.ones(spatial)], -1)
+    (matrices,) = wide(theta)
+    expected = np.einsum("nik,...k->n...i", matrices, points)
+    scale = np.einsum("nik,...k->n...i", abs(matrices), abs(points))
+    assert_close(y, expected, dtype, scale=scale, steps=4)
 
 
 @kernels("GridSample")
