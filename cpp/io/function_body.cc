@@ -44,6 +44,8 @@ class BuildContext final : public onnx::FunctionBodyBuildContext {
       : call_(call), types_(types), given_(given) {
     AddAttributesOf(call, attributes_);
   }
+  /// Lets the builder see a call without this attribute.
+  void Hide(const char* attribute) { attributes_.erase(attribute); }
   const onnx::AttributeProto* getAttribute(const std::string& name) const override {
     const auto it = attributes_.find(name);
     return it == attributes_.end() ? nullptr : it->second;
@@ -72,6 +74,15 @@ std::shared_ptr<onnx::FunctionProto> Build(const onnx::OpSchema& schema, int ops
     // The builder refuses this node: the same as having no body for it.
   }
   return nullptr;
+}
+
+/// Upstream's bodies of Attention-23 and -24 split Q, K and V into heads wherever attributes count these: also where
+/// the inputs have an axis of heads, which their own shape inference leaves as it is. From version 25 on that is
+/// refused.
+bool CountsHeadsInVain(const onnx::OpSchema& schema, const std::vector<const onnx::TypeProto*>& types) {
+  if (schema.Name() != "Attention" || schema.since_version() >= 25 || types.empty() || types[0] == nullptr)
+    return false;
+  return types[0]->tensor_type().has_shape() && types[0]->tensor_type().shape().dim_size() == 4;
 }
 
 }  // namespace
@@ -108,7 +119,11 @@ FunctionBody SchemaFunctionBody(const onnx::OpSchema& schema, int opset, const o
   }
   AddAttributesOf(call, values);
   if (const onnx::FunctionProto* function = schema.GetFunction(opset)) return {Bind(*function, values), nullptr};
-  const auto built = Build(schema, opset, BuildContext(call, input_types, inputs_given));
+  BuildContext context(call, input_types, inputs_given);
+  if (CountsHeadsInVain(schema, input_types)) {
+    for (const char* attribute : {"q_num_heads", "kv_num_heads"}) context.Hide(attribute);
+  }
+  const auto built = Build(schema, opset, context);
   if (built == nullptr) return {};
   onnx::internal::AttributeBinder(values).VisitFunction(*built);
   return {built, nullptr};
