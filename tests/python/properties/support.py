@@ -37,6 +37,16 @@ def kernels(*names: str, domain: str = "") -> Callable[[Test], Test]:
     return note
 
 
+def functions(*names: str, domain: str = "") -> Callable[[Test], Test]:
+    """As `kernels`, for operators of the standard that run as its function bodies."""
+
+    def note(test: Test) -> Test:
+        vars(test)["functions"] = frozenset((domain, name) for name in names)
+        return test
+
+    return note
+
+
 def shapes(min_dims: int = 0, max_dims: int = 4, min_side: int = 0) -> st.SearchStrategy[Any]:
     """Shapes of small tensors, scalars and empty ones among them."""
     return hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=4)
