@@ -143,7 +143,8 @@ void RenameUses(onnx::NodeProto& node, const Renaming& names) {
 void MarkDependent(const std::vector<PlacedNode>& nodes, ValueNames& dependent) {
   for (const auto& [node, opset] : nodes) {
     if (IsStandard(node) && IsPiecewiseConstant(node.op_type())) continue;
-    const std::vector<std::string> uses = Uses(node);
+    std::vector<std::string> uses = Uses(node);
+    if (IsStandard(node) && node.op_type() == "CastLike") uses.resize(1);  // of the other the type alone counts
     const bool depends =
         std::any_of(uses.begin(), uses.end(), [&](const std::string& use) { return dependent.count(use) != 0; });
     if (depends) dependent.insert(node.output().begin(), node.output().end());

@@ -152,6 +152,18 @@ std::string Stacked(Pullback& p, const std::vector<std::string>& parts, int64_t 
   return p.Emit("Concat", all, {onnx::MakeAttribute("axis", axis)});
 }
 
+std::string UpTo(Pullback& p, const std::string& count) {
+  return p.Emit("Range", {Integer(p, 0), p.Emit("Squeeze", {count}), Integer(p, 1)});
+}
+
+std::string Gathered(Pullback& p, const std::string& values, const std::string& indices, int64_t axis) {
+  return p.Emit("Gather", {values, indices}, {onnx::MakeAttribute("axis", axis)});
+}
+
+std::string Whole(Pullback& p, const std::string& value) {
+  return p.Emit("Cast", {value}, {onnx::MakeAttribute("to", int64_t{onnx::TensorProto::INT64})});
+}
+
 std::string AxesFrom(Pullback& p, const std::string& x, int64_t first) {
   if (first < 0) {
     std::vector<int64_t> axes;
@@ -324,14 +336,16 @@ void Mod(Pullback& p) {
 }
 
 /// Start, limit and step: the limit says how many there are, and no more.
+/// The limit says how many numbers there are, and that by steps.
 void Range(Pullback& p) {
+  const std::string gradient = p.gradient();
   const auto sum = [&](const std::string& value, size_t input) {
     return p.ReshapeTo(p.Emit("ReduceSum", {value}), p.Input(input));
   };
-  if (p.Wants(size_t{0})) p.Give(0, sum(p.gradient(), 0));
+  if (p.Wants(size_t{0})) p.Give(0, sum(gradient, 0));
   if (!p.Wants(2)) return;
-  const std::string places = p.Emit("Range", {Integer(p, 0), p.Emit("Size", {p.gradient()}), Integer(p, 1)});
-  p.Give(2, sum(Times(p, p.gradient(), p.Emit("CastLike", {places, p.gradient()})), 2));
+  const std::string places = UpTo(p, p.Emit("Size", {gradient}));
+  p.Give(2, sum(Times(p, gradient, p.Emit("CastLike", {places, gradient})), 2));
 }
 
 void CumSum(Pullback& p) {
@@ -525,8 +539,9 @@ GradientRule FindGradientRule(const std::string& op_type) {
   static const std::map<std::string, GradientRule> rules = [] {
     std::map<std::string, GradientRule> all;
     for (const auto* family :
-         {&ArithmeticGradients(), &BodyGradients(), &FunctionGradients(), &SelectionGradients(), &SignalGradients(),
-          &LayerGradients(), &RecurrentGradients(), &ResizeGradients(), &SamplingGradients(), &WindowGradients()}) {
+         {&ArithmeticGradients(), &BodyGradients(), &FunctionGradients(), &LayerGradients(), &ProductGradients(),
+          &QuantizeGradients(), &RecurrentGradients(), &RegionGradients(), &ResizeGradients(), &SamplingGradients(),
+          &SelectionGradients(), &SignalGradients(), &WindowGradients()}) {
       for (const GradientRow& row : *family) all.emplace(row.op_type, row.rule);
     }
     return all;

@@ -111,10 +111,13 @@ const std::vector<GradientRow>& FunctionGradients();   // of one variable
 const std::vector<GradientRow>& SelectionGradients();  // what takes elements and moves them
 const std::vector<GradientRow>& BodyGradients();       // If, Loop, Scan
 const std::vector<GradientRow>& LayerGradients();      // normalisations, losses
+const std::vector<GradientRow>& ProductGradients();    // CumProd, Det
+const std::vector<GradientRow>& QuantizeGradients();   // DequantizeLinear
 const std::vector<GradientRow>& RecurrentGradients();  // RNN, GRU, LSTM
+const std::vector<GradientRow>& RegionGradients();     // RoiAlign, MaxRoiPool
 const std::vector<GradientRow>& ResizeGradients();     // Resize, Upsample
-const std::vector<GradientRow>& SamplingGradients();   // GridSample, RoiAlign
-const std::vector<GradientRow>& SignalGradients();     // DFT
+const std::vector<GradientRow>& SamplingGradients();   // AffineGrid, DeformConv, GridSample
+const std::vector<GradientRow>& SignalGradients();     // DFT, STFT
 const std::vector<GradientRow>& WindowGradients();     // convolutions, pools
 
 /// Fails: this use of the forward node's operator has no derivative.
@@ -143,6 +146,14 @@ std::string AxesFrom(Pullback& p, const std::string& x, int64_t first);
 
 /// A whole number, as a scalar.
 std::string Integer(Pullback& p, int64_t value);
+
+/// The numbers from 0 to before `count`, which is one.
+std::string UpTo(Pullback& p, const std::string& count);
+
+std::string Gathered(Pullback& p, const std::string& values, const std::string& indices, int64_t axis);
+
+/// `value` as whole numbers.
+std::string Whole(Pullback& p, const std::string& value);
 
 /// The rule of an operator with such attributes whose outputs' elements are those of input 0, or zeros.
 void PullSelection(Pullback& p, Pullback::Attributes attributes);

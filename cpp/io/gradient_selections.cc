@@ -138,6 +138,15 @@ void PullDropout(Pullback& p) {
   p.Give(0, p.Emit("Where", {p.Input(2), Times(p, kept, scale), p.gradient()}));
 }
 
+/// Of elements, or of slices, that are equal the first is taken.
+void PullUnique(Pullback& p) {
+  const Pullback::Attributes attributes = {p.node().attribute().begin(), p.node().attribute().end()};
+  const std::string firsts = p.EmitMany("Unique", {p.Input(0)}, 2, attributes)[1];
+  std::string positions = Positions(p, p.Input(0));
+  if (p.Find("axis") == nullptr) positions = p.Emit("Reshape", {positions, p.Integers({-1})});
+  p.Give(0, ScatterBack(p, Gathered(p, positions, firsts, p.Int("axis", 0)), p.gradient()));
+}
+
 }  // namespace
 
 void PullSelection(Pullback& p, Pullback::Attributes attributes) {
@@ -178,6 +187,7 @@ const std::vector<GradientRow>& SelectionGradients() {
       {"Tile", &Selection},
       {"TopK", &PullTopK},
       {"Trilu", &Selection},
+      {"Unique", &PullUnique},
   };
   return rows;
 }

@@ -60,3 +60,52 @@ def test_affine_grid(sizes, aligned):
     theta = real(sizes[0], rank, rank + 1)
     nodes = [node("AffineGrid", ["t", "sizes"], align_corners=aligned)]
     check(nodes, {"t": theta}, {"sizes": np.array(sizes)})
+
+
+def moves(*shape: int) -> np.ndarray:
+    """Offsets that lead to no place where two elements meet."""
+    return np.round(real(*shape), 3) + 0.00137
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("offset_groups", [1, 2])
+@pytest.mark.parametrize("masked", [False, True])
+def test_deform_conv(groups, offset_groups, masked):
+    feeds = {
+        "x": real(2, 4, 3, 4),
+        "w": real(2, 4 // groups, 2, 2),
+        "o": moves(2, offset_groups * 8, 2, 3),
+        "b": real(2),
+    }
+    inputs = ["x", "w", "o", "b"]
+    if masked:
+        feeds["m"] = real(2, offset_groups * 4, 2, 3)
+        inputs.append("m")
+    nodes = [node("DeformConv", inputs, group=groups, offset_group=offset_groups)]
+    check(nodes, feeds, opset=22)
+
+
+def test_deform_conv_with_steps_dilations_and_padding():
+    options = {"strides": [2, 1], "dilations": [1, 2], "pads": [1, 0, 2, 1], "kernel_shape": [2, 2]}
+    feeds = {"x": real(1, 2, 5, 4), "w": real(3, 2, 2, 2), "o": moves(1, 8, 4, 3)}
+    check([node("DeformConv", ["x", "w", "o"], **options)], feeds)
+    options = {"strides": [1, 2], "pads": [0, 1, 0, 1]}
+    feeds = {"x": real(1, 1, 3, 5), "w": real(1, 1, 2, 3), "o": moves(1, 12, 2, 3)}
+    feeds["m"] = real(1, 6, 2, 3)
+    check([node("DeformConv", ["x", "w", "o", "", "m"], **options)], feeds, opset=19)
+
+
+def test_deform_conv_of_a_line_and_of_a_volume():
+    check(
+        [node("DeformConv", ["x", "w", "o"], pads=[1, 0])],
+        {"x": real(2, 2, 5), "w": real(2, 2, 3), "o": moves(2, 3, 4)},
+    )
+    check(
+        [node("DeformConv", ["x", "w", "o", "b"])],
+        {
+            "x": real(1, 1, 2, 3, 2),
+            "w": real(1, 1, 2, 1, 2),
+            "o": moves(1, 12, 1, 3, 1),
+            "b": real(1),
+        },
+    )

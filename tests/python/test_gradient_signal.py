@@ -29,6 +29,22 @@ def test_dft_whose_axis_is_an_attribute(inverse):
     check([node("DFT", ["x", "n"], inverse=inverse)], x, {"n": np.array(4)}, opset=19)
 
 
+@pytest.mark.parametrize(("shape", "onesided"), [((2, 9), 1), ((2, 9, 1), 0), ((1, 8, 2), 0)])
+@pytest.mark.parametrize("windowed", [False, True])
+@pytest.mark.parametrize("length", [None, 4])
+def test_stft(shape, onesided, windowed, length):
+    feeds = {"x": real(*shape)}
+    inputs = ["x", "step", "", ""]
+    if windowed:
+        feeds["w"] = real(length or 5)
+        inputs[2] = "w"
+    constants = {"step": np.array(2)}
+    if length is not None:
+        constants["length"] = np.array(length, np.int32)
+        inputs[3] = "length"
+    check([node("STFT", inputs, onesided=onesided)], feeds, constants)
+
+
 def test_an_inverse_transform_of_one_side_is_refused():
     nodes = [node("DFT", ["x"], inverse=1, onesided=1), gradient(["x"], "y", ["d"])]
     with pytest.raises(onnxforge.Error, match="derivative of DFT that is inverse and one-sided"):
