@@ -100,7 +100,8 @@ def tests(session: nox.Session) -> None:
     install_wheel(session)
     session.run("python", "-m", "build_tools", "develop")
     session.run("python", "docs/make.py", "--check")
-    session.run("pytest", *session.posargs)
+    spread = ("--numprocesses=auto", "--maxprocesses=8", "--dist=loadfile")
+    session.run("pytest", *spread, "--no-loadscope-reorder", *session.posargs)
 
 
 @nox.session

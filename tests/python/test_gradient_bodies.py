@@ -186,7 +186,9 @@ def test_a_function_of_another_opset_in_a_body_is_refused(opset):
 
 def test_an_operator_without_a_rule_is_named_in_a_body():
     nodes = [chosen("SplitToSequence", "t"), gradient(["t"], "y", ["d"])]
-    with pytest.raises(onnxforge.Error, match=r"through SplitToSequence \(node 'within'\).*no rule"):
+    with pytest.raises(
+        onnxforge.Error, match=r"through SplitToSequence \(node 'within'\).*no rule"
+    ):
         onnxforge.Session(model_of(nodes, {"t": real(2, 2)}, ["d"], {"c": np.array(True)}))
 
 
