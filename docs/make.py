@@ -103,6 +103,7 @@ def schema_list() -> str:
 
 TABLE = ("<!-- table:", "<!-- end of table -->")
 RELEASES = "releases.json"
+EXPORTS = "only PyInit_* is exported"
 SPEED = "speed.json"
 KEPT = ("target", "python", "file", "bytes", "spent", "proofs", "run")
 
@@ -169,14 +170,15 @@ def releases_table(rows: list[dict[str, Any]]) -> Iterable[str]:
     if not rows:
         yield "No build is kept here yet."
         return
-    heads = ("onnx", "CPython", "protobuf", "MB", "claims proved", "tried with protobuf")
-    yield f"| {' | '.join(heads)} | upstream's tests |"
-    yield "| --- | --- | --- | ---: | ---: | --- | --- |"
+    heads = ("onnx", "CPython", "protobuf", "MB", "exports", "claims proved", "made again")
+    yield f"| {' | '.join(heads)} | tried with protobuf | upstream's tests |"
+    yield "| --- | --- | --- | ---: | ---: | ---: | --- | --- | --- |"
     for row in rows:
         cells = (
             *(row["onnx"], row["python"], f"{row['linkage']} {row['protobuf']}"),
-            *(f"{row['bytes'] / 1e6:.1f}", str(row["proofs"]), ", ".join(row["tried"])),
-            tested(row["suite"]),
+            *(f"{row['bytes'] / 1e6:.1f}", str(row["exports"]), str(row["proofs"])),
+            "the same bytes" if row["reproduced"] else "",
+            *(", ".join(row["tried"]), tested(row["suite"])),
         )
         yield f"| {' | '.join(cells)} |"
 
@@ -214,12 +216,18 @@ def take_over_speed(results: Path) -> None:
 
 
 def take_over_releases(results: Iterable[Path]) -> None:
-    """Keep of the reports of `nox -s onnx` what the table needs, in the place of earlier ones."""
+    """Keep what the table needs of the reports of `nox -s onnx`, in the place of earlier ones.
+
+    What `nox -s reproduce -- WHEEL --json` says of a wheel is added to what is known of it.
+    """
     file = HERE / RELEASES
     kept = {key_of(row): row for row in json.loads(file.read_text(encoding="utf-8"))}
-    for result in results:
-        row = release_row(json.loads(result.read_text(encoding="utf-8")))
+    found = [json.loads(result.read_text(encoding="utf-8")) for result in results]
+    for row in map(release_row, (report for report in found if "proofs" in report)):
         kept[key_of(row)] = row
+    again = {report["sha256"] for report in found if report.get("identical")}
+    for row in kept.values():
+        row["reproduced"] |= row["sha256"] in again
     rows = [kept[key] for key in sorted(kept)]
     file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
@@ -232,6 +240,9 @@ def release_row(report: dict[str, Any]) -> dict[str, Any]:
         "linkage": report["protobuf"]["linkage"],
         "protobuf": report["protobuf"]["version"],
         "bytes": report["wheel"]["bytes"],
+        "sha256": report["wheel"]["sha256"],
+        "reproduced": False,
+        "exports": len(dict(report["proofs"])[EXPORTS].split(", ")),
         "proofs": len(report["proofs"]),
         "tried": [trial["protobuf"] for trial in report["tried"]],
         "suite": report["suite"],
@@ -299,7 +310,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing")
     parser.add_argument("--wheels", type=Path, metavar="FILE", help="take over these results")
     parser.add_argument(
-        "--releases", type=Path, nargs="+", metavar="FILE", help="take over these *.report.json"
+        "--releases",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="take over these *.report.json, and the --json of nox -s reproduce",
     )
     parser.add_argument("--speed", type=Path, metavar="FILE", help="take over the bench's --json")
     arguments = parser.parse_args()

@@ -552,6 +552,43 @@ def test_an_output_that_is_not_wanted_and_a_variable_without_effect():
 
 
 @pytest.mark.parametrize(
+    ("made", "of", "opset", "said"),
+    [
+        (helper.make_node("Dropout", ["x", "r", "t"], ["y", "m"]), "r", 21, "to its ratio"),
+        (node("Resize", ["x", "", "scales"]), "scales", 21, "to its scales or roi"),
+        (
+            node("NegativeLogLikelihoodLoss", ["logits", "i", "row"]),
+            "row",
+            21,
+            "with respect to its weights",
+        ),
+        (helper.make_node("TopK", ["x", "i"], ["y", ""]), "x", 21, "without its indices"),
+        (node("ScatterElements", ["x", "at", "x"], reduction="max"), "x", 21, "reduction 'max'"),
+        (node("GroupNormalization", ["x4", "row", "row"], num_groups=2), "x4", 18, "scales groups"),
+        (node("BatchNormalization", ["x4", *["row"] * 4], is_test=1), "x4", 6, "of opset 6"),
+        (node("Einsum", ["x", "x"], equation="ij->i"), "x", 21, "with 1 terms"),
+        (node("Transpose", ["x"], perm=[0, 2]), "x", 21, "with such a 'perm'"),
+    ],
+)
+def test_forms_without_a_derivative_are_named(made, of, opset, said):
+    feeds = {of: {"x": real(2, 2), "x4": real(1, 2, 3, 3), "row": real(2)}.get(of, np.ones(2))}
+    if of == "scales":
+        feeds[of] = np.ones(2, np.float32)
+    if of == "r":
+        feeds[of] = np.array(0.5)
+    others = {
+        "x": real(2, 2), "logits": real(1, 2), "i": np.array([1]), "row": real(2),
+        "at": np.zeros((2, 2), np.int64), "t": np.array(True),
+    }  # fmt: skip
+    constants = {name: value for name, value in others.items() if name in made.input[1:] or
+                 name == made.input[0]}  # fmt: skip
+    constants.pop(of, None)
+    nodes = [made, gradient([of], "y", ["d"])]
+    with pytest.raises(onnxforge.Error, match=f"no derivative of {made.op_type} .*{said}"):
+        onnxforge.Session(model_of(nodes, feeds, ["d"], constants, opset))
+
+
+@pytest.mark.parametrize(
     ("nodes", "said"),
     [
         (

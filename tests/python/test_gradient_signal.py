@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 import onnxforge
 from tests.python.gradient_checks import check, gradient, model_of, node, real
@@ -49,3 +51,21 @@ def test_an_inverse_transform_of_one_side_is_refused():
     nodes = [node("DFT", ["x"], inverse=1, onesided=1), gradient(["x"], "y", ["d"])]
     with pytest.raises(onnxforge.Error, match="derivative of DFT that is inverse and one-sided"):
         onnxforge.Session(model_of(nodes, {"x": real(1, 3, 2)}, ["d"]))
+
+
+@pytest.mark.parametrize(("op_type", "inputs"), [("DFT", ["x"]), ("STFT", ["x", "step"])])
+def test_transforms_in_a_body_of_an_old_opset_are_refused(op_type, inputs):
+    within = helper.make_graph(
+        [helper.make_node(op_type, inputs, ["z"])],
+        "within",
+        [],
+        [helper.make_value_info("z", onnx.TypeProto())],
+    )
+    nodes = [
+        helper.make_node("If", ["c"], ["y"], then_branch=within, else_branch=within),
+        gradient(["x"], "y", ["d"]),
+    ]
+    constants = {"c": np.array(True), "step": np.array(2)}
+    model = model_of(nodes, {"x": real(1, 6, 1)}, ["d"], constants, opset=19)
+    with pytest.raises(onnxforge.Error, match=f"derivative of {op_type} in a body of opset 19"):
+        onnxforge.Session(model)
