@@ -10,6 +10,7 @@ bool EliminateIdentity(ir::Graph& graph, const PassContext& context);
 bool FoldConstants(ir::Graph& graph, const PassContext& context);
 bool FuseActivation(ir::Graph& graph, const PassContext& context);
 bool FuseAdd(ir::Graph& graph, const PassContext& context);
+bool FuseAttention(ir::Graph& graph, const PassContext& context);
 bool FuseBatchNormIntoConv(ir::Graph& graph, const PassContext& context);
 bool FuseGatedActivation(ir::Graph& graph, const PassContext& context);
 bool FuseLayerNorm(ir::Graph& graph, const PassContext& context);

@@ -51,6 +51,7 @@ const std::vector<Pass>& AllPasses() {
       {"use_matmul_for_einsum", UseMatmulForEinsum},
       {"fuse_gated_activation", FuseGatedActivation},
       {"fuse_layer_norm", FuseLayerNorm},
+      {"fuse_attention", FuseAttention},
       {"use_channels_last", UseChannelsLast},
       {"use_channel_shuffle", UseChannelShuffle},
       {"sink_transposes", SinkTransposes},

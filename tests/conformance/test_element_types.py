@@ -45,7 +45,6 @@ UNDEFINED = {
 """What the schemas list although the operator is not defined for it: refused by name."""
 
 TOGETHER = {
-    "Attention": ("T1", "T2"),  # the standard's function body multiplies one by the other
     "RMSNormalization": ("T", "V"),  # the result's is V by the schema, and T by its inference
 }
 """Parameters that are one type in all that the standard says of them."""

@@ -9,6 +9,7 @@ namespace onnxforge::reference {
   FAMILY(Activations)                        \
   FAMILY(AffineGrid)                         \
   FAMILY(ArgReduce)                          \
+  FAMILY(Attention)                          \
   FAMILY(BinaryMath)                         \
   FAMILY(Cast)                               \
   FAMILY(Clip)                               \

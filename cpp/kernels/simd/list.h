@@ -6,6 +6,7 @@ namespace onnxforge::simd {
 
 // One line per operator file, in alphabetical order.
 #define ONNXFORGE_SIMD_FILES(X) \
+  X(Attention)                  \
   X(BinaryMath)                 \
   X(ByteConv)                   \
   X(ByteMatMul)                 \

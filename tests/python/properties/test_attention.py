@@ -1,8 +1,8 @@
 """Attention and FlexAttention of the standard, beside softmax(q · kᵀ) · v in float64.
 
-Both run as upstream's function bodies, which round after every step: scores in the type of the
-query, weights in that of the softmax. What a score is wrong by becomes a share of its weight, so
-the errors that are allowed follow the formula. The scale and its root are float32 in any type.
+The second runs as upstream's function body, which rounds after every step, as the first may: scores
+in the type of the query, weights in that of the softmax. What a score is wrong by becomes a share
+of its weight, so the errors that are allowed follow the formula. The scale is float32 in any type.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from tests.python.properties.functions import LATEST, Way, assert_near, call, rounding, ways
-from tests.python.properties.support import examples, functions
+from tests.python.properties.support import examples, functions, kernels
 from tests.python.properties.test_functions import Drawn, wide
 
 PRECISIONS = {
@@ -129,6 +129,7 @@ def mask_of(d: Drawn, s: Sizes, opset: int, keys: int) -> tuple[np.ndarray | Non
     """A mask of any rank, and what it adds to scores [batch, heads, queries, keys].
 
     Masks of integers, which the types allow, are left out: the text knows "two types".
+    A mask without axes is one for all keys.
     """
     none = np.zeros((1, 1, 1, s.keys))
     form = d.one("none", "bool", "bool", "float", "float")
@@ -140,51 +141,48 @@ def mask_of(d: Drawn, s: Sizes, opset: int, keys: int) -> tuple[np.ndarray | Non
     elif opset < 24 and d.one(*range(4)) == 0:
         last = 1
     full = (s.batch, s.heads, s.queries)
-    rank = d.one(1, 2, 3, 4)
-    shape = (*(d.one(1, n) for n in full[4 - rank :]), last)
+    rank = d.one(0, 1, 2, 3, 4)
+    shape = (*(d.one(1, n) for n in full[4 - rank :]), last) if rank else ()
     hidden = d.rng.random(shape) < d.one(0.0, 0.3, 0.8)
     if form == "bool":
         mask, added = ~hidden, np.where(hidden, -math.inf, 0.0)
     else:
         mask = np.where(hidden, -math.inf, wide(d.normal(*shape))).astype(d.dtype)
         added = wide(mask)
-    if opset < 24:
+    if opset < 24 or rank == 0:
         return mask, added
     # From version 24 on a shorter mask is padded, one of a single key too.
     pads = [(0, 0)] * (rank - 1) + [(0, s.keys - last)]
     return mask, np.pad(added, pads, constant_values=-math.inf)
 
 
-@functions("Attention")
+@kernels("Attention")
 @pytest.mark.parametrize("external", [False, True], ids=["own cache", "external cache"])
 @examples
 @given(data=st.data(), way=ways([23, 24, 25, LATEST]))
 def test_attention(external: bool, data: st.DataObject, way: Way) -> None:
-    """A query that no key counts for has a row of zeros.
-
-    Upstream's bodies have no results for, so left out are: values of another type than the query's
-    (T2 is not T1), no keys at all, nothing in flat inputs, masks that are scalars. The root of a
-    negative scale, which the text says to take, is NaN.
-    """
+    """A query that no key counts for has a row of zeros; values may be of another type."""
     d = Drawn(data)
     assume(way.opset >= 24 or not external)
     s = sizes_of(d, past=not external)
     flat = d.yes()
-    if not flat:
-        empty = d.one(*range(8))
-        s = replace(s, batch=0 if empty == 0 else s.batch, queries=0 if empty == 1 else s.queries)
+    if nothing := {0: "batch", 1: "queries", 2: "new"}.get(d.one(*range(12))):
+        s = replace(s, **{nothing: 0})
+    others = [t for t in PRECISIONS if t != d.dtype]
+    value_type = d.one(d.dtype, d.dtype, *others)
     counts = d.rng.integers(0, s.new + 1, s.batch) if external else None
-    q, k, v = (
-        d.normal(s.batch, heads, length, width)
-        for heads, length, width in (
-            (s.heads, s.queries, s.width),
-            (s.key_heads, s.new, s.width),
-            (s.key_heads, s.new, s.values),
-        )
+    types = (d.dtype, value_type)
+    q = d.normal(s.batch, s.heads, s.queries, s.width)
+    k, v = (
+        d.normal(s.batch, s.key_heads, s.new, width, dtype=kind)
+        for width, kind in zip((s.width, s.values), types, strict=True)
     )
     past: list[Any] = [None, None]
     if s.past is not None:
-        past = [d.normal(s.batch, s.key_heads, s.past, n) for n in (s.width, s.values)]
+        past = [
+            d.normal(s.batch, s.key_heads, s.past, width, dtype=kind)
+            for width, kind in zip((s.width, s.values), types, strict=True)
+        ]
     causal, scale, softcap = (
         d.one(None, 0, 1),
         d.one(None, None, 0.0, 0.25, 1.5),
@@ -219,7 +217,7 @@ def test_attention(external: bool, data: st.DataObject, way: Way) -> None:
     if states:
         k, v = (np.concatenate([wide(p), t], 2) for p, t in zip(past, (k, v), strict=True))
         assert_near(found[1], k, d.dtype)
-        assert_near(found[2], v, d.dtype)
+        assert_near(found[2], v, value_type)
     bias = np.broadcast_to(moved, (s.batch, s.heads, s.queries, s.keys)).copy()
     for b, i, j in np.ndindex(s.batch, s.queries, s.keys):
         before = s.past or 0 if counts is None else int(counts[b]) - s.queries

@@ -19,6 +19,10 @@ namespace onnxforge {
 ///   Affine(X, scale, shift)        X · scale[C] + shift[C]
 ///   MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool, LRN   as ONNX's; MaxPool of int8 and uint8, too
 ///   FakeQuantize(X)                DequantizeLinear(QuantizeLinear(X)), as its activation
+///   Attention(Q, K, V, mask?)      MatMul(Softmax(alpha · Q · Kᵀ + mask), V), broadcast as these are. Q, K, V and Y
+///   are
+///                                  [batch, heads, length, width], or [batch, length, heads, width] where Q_swapped …
+///                                  is 1
 ///
 /// On int8 or uint8 operands, each followed by its scale and zero point; what begins with QLinear is clipped to [least,
 /// most], numbers of Y's type:
