@@ -400,6 +400,7 @@ class Importer {
     node.op_type = Utf8(proto.op_type());
     node.since_version = op.since_version;
     node.inputs = FindInputs(proto, scope);
+    if (op.schema != nullptr) RequireInputs(node.inputs, *op.schema);
     std::vector<PendingBody> bodies = ImportAttributes(proto, node, scope);
 
     std::vector<Inferred> inferred = Infer(proto, op, node, bodies, scope);
@@ -442,6 +443,17 @@ class Importer {
       const bool there = std::any_of(node.attribute().begin(), node.attribute().end(),
                                      [&wanted = name](const auto& given) { return given.name() == wanted; });
       Require(there, ErrorCode::kInvalidModel, "the required attribute '", name, "' is missing");
+    }
+  }
+
+  /// That those are there which the operator cannot do without; the node may be in a function whose call left them out.
+  static void RequireInputs(const std::vector<ir::ValueId>& ids, const onnx::OpSchema& schema) {
+    // Version 11 asks for all inputs of Resize, and exporters leave out what the mode has no use for.
+    if (schema.Name() == "Resize") return;
+    for (size_t i = 0; i < std::min(ids.size(), schema.inputs().size()); ++i) {
+      const onnx::OpSchema::FormalParameter& formal = schema.inputs()[i];
+      Require(ids[i].valid() || formal.GetOption() != onnx::OpSchema::Single, ErrorCode::kInvalidModel, "its input '",
+              formal.GetName(), "' is left out, and is not optional");
     }
   }
 

@@ -204,6 +204,29 @@ def test_a_cycle_is_named():
         onnxforge.Session(model)
 
 
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (helper.make_node("MatMul", ["x", ""], ["y"]), "its input 'B' is left out"),
+        (helper.make_node("Transpose", [""], ["y"]), "its input 'data' is left out"),
+        (
+            helper.make_node(
+                "LinearAttention", ["x", "x", "x"], ["y", "s"], q_num_heads=2, kv_num_heads=2
+            ),
+            "its input 'data' is left out.*LinearAttention",
+        ),
+    ],
+)
+def test_an_input_that_is_left_out_and_must_not_be_is_named(node, said):
+    x = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 2, 3, 4])
+    outputs = [helper.make_value_info(name, onnx.TypeProto()) for name in node.output]
+    graph = helper.make_graph([node], "g", [x], outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 27)], ir_version=10)
+    for optimize in (True, False):
+        with pytest.raises(onnxforge.InvalidModelError, match=f"(?s){said}"):
+            onnxforge.Session(model, optimize=optimize)
+
+
 def test_a_value_that_nothing_makes_is_named():
     model = parse("agraph (float[1] x) => (float[1] y) { y = Add(x, weights_lost) }")
     with pytest.raises(InvalidModelError, match="weights_lost"):
