@@ -220,7 +220,7 @@ std::string WriteDeformConv(Pullback& p) {
   const std::string lines = by_group(patches, Extents(p, x, 0, 1), positions);
   const std::string rows = Times(p, Over(p, Extents(p, x, 1, 2), groups), taps);
   const std::string weights = p.Emit("Reshape", {p.Input(1), Joined(p, {groups, p.Integers({-1}), rows})});
-  const std::string sums = p.ReshapeTo(
+  std::string sums = p.ReshapeTo(
       p.Emit("Einsum", {lines, weights}, {MakeAttribute("equation", std::string("ngqp,gmq->ngmp"))}), p.Output(0));
   if (!p.HasInput(3)) return sums;
   return Plus(
