@@ -67,8 +67,10 @@ _UNITY = {"ONNX_USE_UNITY_BUILD": "ON"}
 _PYBIND11 = "pybind11==2.13.6"
 """In place of the older one that 1.13 to 1.17 carry: it knows every Python up to 3.13."""
 _TESTS = ("parameterized==0.9.0", "Pillow")
-_OLD_TESTS = (*_TESTS, "google-re2==1.1.20251105", "numpy<2.2")
-"""Up to 1.18 re2 matches regular expressions, and arrays of one element are taken for numbers."""
+_NUMPY_2_1 = "numpy<2.2"
+"""Up to 1.19 arrays of one element are taken for numbers, which NumPy 2.5 refuses."""
+_OLD_TESTS = (*_TESTS, "google-re2==1.1.20251105", _NUMPY_2_1)
+"""Up to 1.18 re2 matches regular expressions."""
 _NUMPY_1 = "numpy<2; python_version < '3.13'"
 """1.17 is the first release whose evaluator knows NumPy 2; Python 3.13 has no older one."""
 
@@ -102,11 +104,14 @@ _18 = replace(
     suite=Suite(folder="onnx/test", requires=(*_OLD_TESTS, "ml_dtypes")),
 )
 _19 = replace(
-    _18, suite=Suite(folder="onnx/test", requires=_TESTS), range=SpecifierSet(">=1.19,<1.20")
+    _18,
+    range=SpecifierSet(">=1.19,<1.20"),
+    suite=Suite(folder="onnx/test", requires=(*_TESTS, _NUMPY_2_1)),
 )
 _20 = replace(
     _19,
     range=SpecifierSet(">=1.20,<1.21"),
+    suite=Suite(folder="onnx/test", requires=_TESTS),
     pythons=SpecifierSet(">=3.10"),
     build_requires=(_NEW_SETUPTOOLS, "wheel==0.45.1", _STUBS, "nanobind==2.8.0"),
 )
