@@ -51,14 +51,9 @@ class AttentionMatcher {
   }
 
  private:
-  const ir::Node* Maker(ir::ValueId id, std::string_view op_type) const {
-    const ir::NodeId producer = graph_.producer(id);
-    if (!producer.valid() || !Is(graph_.node(producer), op_type)) return nullptr;
-    return &graph_.node(producer);
-  }
   /// The same of a value that goes when its reader goes.
   const ir::Node* OnlyMaker(ir::ValueId id, std::string_view op_type) const {
-    return OnlyReader(graph_, id).valid() ? Maker(id, op_type) : nullptr;
+    return OnlyReader(graph_, id).valid() ? Maker(graph_, id, op_type) : nullptr;
   }
 
   size_t Rank(ir::ValueId id) const {
@@ -78,7 +73,7 @@ class AttentionMatcher {
   static bool SwapsMiddle(const ir::Node& node) { return Permutes(node, {0, 2, 1, 3}); }
 
   Heads HeadsOf(ir::ValueId id) const {
-    const ir::Node* transpose = Maker(id, "Transpose");
+    const ir::Node* transpose = Maker(graph_, id, "Transpose");
     return transpose != nullptr && SwapsMiddle(*transpose) ? Heads{transpose->inputs[0], true} : Heads{id};
   }
 
@@ -125,7 +120,7 @@ class AttentionMatcher {
     const ir::Node* product = OnlyMaker(Unscaled(id, alpha), "MatMul");
     if (product == nullptr) return false;
     match.q = HeadsOf(Unscaled(product->inputs[0], alpha));
-    const ir::Node* turned = Maker(Unscaled(product->inputs[1], alpha), "Transpose");
+    const ir::Node* turned = Maker(graph_, Unscaled(product->inputs[1], alpha), "Transpose");
     if (turned == nullptr) return false;
     if (Permutes(*turned, {0, 2, 3, 1})) {
       match.k = {turned->inputs[0], true};

@@ -60,12 +60,6 @@ class GateMatcher {
  private:
   static constexpr int kDepth = 4;
 
-  const ir::Node* Maker(ir::ValueId id, std::string_view op_type) const {
-    const ir::NodeId producer = graph_.producer(id);
-    if (!producer.valid() || !Is(graph_.node(producer), op_type)) return nullptr;
-    return &graph_.node(producer);
-  }
-
   /// `id` as a product, down to `stop` and to what no Mul or Div by a number makes.
   Product Factors(ir::ValueId id, ir::ValueId stop, int depth = kDepth) const {
     Product product;
@@ -74,8 +68,8 @@ class GateMatcher {
   }
 
   void Collect(ir::ValueId id, ir::ValueId stop, int depth, Product& product) const {
-    const ir::Node* mul = id == stop || depth == 0 ? nullptr : Maker(id, "Mul");
-    const ir::Node* div = id == stop || depth == 0 ? nullptr : Maker(id, "Div");
+    const ir::Node* mul = id == stop || depth == 0 ? nullptr : Maker(graph_, id, "Mul");
+    const ir::Node* div = id == stop || depth == 0 ? nullptr : Maker(graph_, id, "Div");
     if (mul != nullptr) {
       for (size_t i = 0; i < 2; ++i) {
         const auto number = ConstantNumber(graph_, *mul, i);
@@ -128,7 +122,7 @@ class GateMatcher {
                                 : static_cast<double>(clip.attributes.Float("min", -1.0f));
     const double high = by_input ? ConstantNumber(graph_, clip, 2).value_or(-1.0)
                                  : static_cast<double>(clip.attributes.Float("max", -1.0f));
-    const ir::Node* add = Maker(clip.inputs[0], "Add");
+    const ir::Node* add = Maker(graph_, clip.inputs[0], "Add");
     if (add == nullptr || low != 0.0 || high != 6.0) return {};
     return Summand(*add, 3.0);
   }
@@ -136,11 +130,11 @@ class GateMatcher {
   std::pair<ir::ValueId, Whole> GeluGate(const ir::Node& add) const {
     const ir::ValueId inner = Summand(add, 1.0);
     if (!inner.valid()) return {};
-    if (const ir::Node* erf = Maker(inner, "Erf")) {
+    if (const ir::Node* erf = Maker(graph_, inner, "Erf")) {
       const ir::ValueId x = ScaledArgument(erf->inputs[0], std::sqrt(0.5));
       return {x, {0.5, {"Gelu", 20}}};
     }
-    if (const ir::Node* tanh = Maker(inner, "Tanh")) return {TanhArgument(*tanh), {0.5, {"Gelu", 20, true}}};
+    if (const ir::Node* tanh = Maker(graph_, inner, "Tanh")) return {TanhArgument(*tanh), {0.5, {"Gelu", 20, true}}};
     return {};
   }
 
@@ -155,7 +149,7 @@ class GateMatcher {
   ir::ValueId TanhArgument(const ir::Node& tanh) const {
     const Product outer = Factors(tanh.inputs[0], {}, 1);
     if (outer.values.size() != 1 || !IsClose(outer.number, std::sqrt(2 / 3.14159265358979323846))) return {};
-    const ir::Node* sum = Maker(outer.values[0], "Add");
+    const ir::Node* sum = Maker(graph_, outer.values[0], "Add");
     if (sum == nullptr) return {};
     for (size_t i = 0; i < 2; ++i) {
       const ir::ValueId x = sum->inputs[i];

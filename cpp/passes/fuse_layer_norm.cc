@@ -34,7 +34,7 @@ class LayerNormMatcher {
       const size_t side = RowSide(last);
       if (side > 1) return std::nullopt;
       match.bias = ConstantInput(graph_, last, side);
-      scaled = Maker(last.inputs[1 - side], "Mul");
+      scaled = Maker(graph_, last.inputs[1 - side], "Mul");
     }
     if (scaled == nullptr || !Is(*scaled, "Mul")) return std::nullopt;
     const size_t side = RowSide(*scaled);
@@ -47,12 +47,6 @@ class LayerNormMatcher {
   }
 
  private:
-  const ir::Node* Maker(ir::ValueId id, std::string_view op_type) const {
-    const ir::NodeId producer = graph_.producer(id);
-    if (!producer.valid() || !Is(graph_.node(producer), op_type)) return nullptr;
-    return &graph_.node(producer);
-  }
-
   /// Which input is a constant row; 2 where none is.
   size_t RowSide(const ir::Node& node) const {
     for (size_t i = 0; i < 2 && node.inputs.size() == 2; ++i) {
@@ -76,12 +70,12 @@ class LayerNormMatcher {
 
   /// d / Sqrt(…), or d · Reciprocal(Sqrt(…)) and d · (1 / Sqrt(…)).
   bool Normalised(ir::ValueId id, Match& match) const {
-    if (const ir::Node* div = Maker(id, "Div")) return Deviates(div->inputs[0], div->inputs[1], match);
-    const ir::Node* mul = Maker(id, "Mul");
+    if (const ir::Node* div = Maker(graph_, id, "Div")) return Deviates(div->inputs[0], div->inputs[1], match);
+    const ir::Node* mul = Maker(graph_, id, "Mul");
     if (mul == nullptr) return false;
     for (size_t i = 0; i < 2; ++i) {
-      const ir::Node* reciprocal = Maker(mul->inputs[i], "Reciprocal");
-      const ir::Node* division = Maker(mul->inputs[i], "Div");
+      const ir::Node* reciprocal = Maker(graph_, mul->inputs[i], "Reciprocal");
+      const ir::Node* division = Maker(graph_, mul->inputs[i], "Div");
       if (reciprocal != nullptr && Deviates(mul->inputs[1 - i], reciprocal->inputs[0], match)) return true;
       if (division != nullptr && ConstantNumber(graph_, *division, 0) == 1.0 &&
           Deviates(mul->inputs[1 - i], division->inputs[1], match)) {
@@ -92,14 +86,14 @@ class LayerNormMatcher {
   }
 
   bool Deviates(ir::ValueId d, ir::ValueId deviation, Match& match) const {
-    const ir::Node* sqrt = Maker(deviation, "Sqrt");
-    const ir::Node* add = sqrt == nullptr ? nullptr : Maker(sqrt->inputs[0], "Add");
+    const ir::Node* sqrt = Maker(graph_, deviation, "Sqrt");
+    const ir::Node* add = sqrt == nullptr ? nullptr : Maker(graph_, sqrt->inputs[0], "Add");
     if (add == nullptr) return false;
     for (size_t i = 0; i < 2; ++i) {
       const auto epsilon = ConstantNumber(graph_, *add, i);
-      const ir::Node* mean = Maker(add->inputs[1 - i], "ReduceMean");
+      const ir::Node* mean = Maker(graph_, add->inputs[1 - i], "ReduceMean");
       if (!epsilon || mean == nullptr || !IsMeanOfLast(*mean)) continue;
-      const ir::Node* square = Maker(mean->inputs[0], "Mul");
+      const ir::Node* square = Maker(graph_, mean->inputs[0], "Mul");
       if (square == nullptr || square->inputs[0] != d || square->inputs[1] != d) continue;
       match.epsilon = static_cast<float>(*epsilon);
       return Centre(d, match);
@@ -109,8 +103,8 @@ class LayerNormMatcher {
 
   bool Centre(ir::ValueId d, Match& match) const {
     match.x = d;
-    const ir::Node* sub = Maker(d, "Sub");
-    const ir::Node* mean = sub == nullptr ? nullptr : Maker(sub->inputs[1], "ReduceMean");
+    const ir::Node* sub = Maker(graph_, d, "Sub");
+    const ir::Node* mean = sub == nullptr ? nullptr : Maker(graph_, sub->inputs[1], "ReduceMean");
     match.centred = mean != nullptr && mean->inputs[0] == sub->inputs[0] && IsMeanOfLast(*mean);
     if (match.centred) match.x = sub->inputs[0];
     return true;

@@ -14,6 +14,12 @@ bool IsInternal(const ir::Node& node, std::string_view op_type) {
   return node.domain == kInternalDomain && node.op_type == op_type;
 }
 
+const ir::Node* Maker(const ir::Graph& graph, ir::ValueId id, std::string_view op_type) {
+  const ir::NodeId producer = graph.producer(id);
+  if (!producer.valid() || !Is(graph.node(producer), op_type)) return nullptr;
+  return &graph.node(producer);
+}
+
 bool IsFloat32(const ir::Graph& graph, ir::ValueId value) {
   if (!value.valid()) return false;
   const Type& type = graph.value(value).type;

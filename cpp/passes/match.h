@@ -15,6 +15,9 @@ bool Is(const ir::Node& node, std::string_view op_type);
 /// A node of the internal domain with this operator.
 bool IsInternal(const ir::Node& node, std::string_view op_type);
 
+/// The node with this operator that makes the value; null where another makes it, or none.
+const ir::Node* Maker(const ir::Graph& graph, ir::ValueId id, std::string_view op_type);
+
 /// Whether the value is known to be a tensor of float32.
 bool IsFloat32(const ir::Graph& graph, ir::ValueId value);
 

@@ -15,7 +15,8 @@
 namespace onnxforge::reference {
 namespace {
 
-constexpr int kPadsMasks = 24;  // the version from which on a mask may have fewer keys
+constexpr int kPadsMasks = 24;              // the version from which on a mask may have fewer keys
+constexpr int64_t kFar = int64_t{1} << 40;  // more keys than there can be
 
 template <typename C>
 constexpr C kNothing = -std::numeric_limits<C>::infinity();
@@ -192,8 +193,8 @@ AttentionAttributes::AttentionAttributes(const NodeSpec& node) : since_version(n
   heads = given.Int("q_num_heads", 0);
   key_heads = given.Int("kv_num_heads", 0);
   causal = given.Int("is_causal", 0) != 0;
-  left = std::max<int64_t>(given.Int("left_window_size", -1), -1);
-  right = std::max<int64_t>(given.Int("right_window_size", -1), -1);
+  left = std::clamp<int64_t>(given.Int("left_window_size", -1), -1, kFar);
+  right = std::clamp<int64_t>(given.Int("right_window_size", -1), -1, kFar);
   mode = given.Int("qk_matmul_output_mode", 0);
   has_scale = given.Has("scale");
   scale = given.Float("scale", 0);
@@ -207,8 +208,9 @@ AttentionAttributes::AttentionAttributes(const NodeSpec& node) : since_version(n
 
 template <typename C>
 KeyRange AttentionCall<C>::Visible(int64_t b, int64_t query) const {
-  const int64_t all = counts == nullptr ? sizes.keys : std::clamp<int64_t>(counts[b], 0, sizes.keys);
-  const int64_t place = (counts == nullptr ? past : counts[b] - sizes.queries) + query;
+  const int64_t count = counts == nullptr ? sizes.keys : std::clamp<int64_t>(counts[b], 0, kFar);
+  const int64_t all = std::min(count, sizes.keys);
+  const int64_t place = (counts == nullptr ? past : count - sizes.queries) + query;
   int64_t end = causal ? std::min(all, place + 1) : all;
   if (right >= 0) end = std::min(end, place + right + 1);
   end = std::max<int64_t>(end, 0);

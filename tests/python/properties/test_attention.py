@@ -17,6 +17,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from tests.python.kernel_support import TIERS
 from tests.python.properties.functions import LATEST, Way, assert_near, call, rounding, ways
 from tests.python.properties.support import examples, functions, kernels
 from tests.python.properties.test_functions import Drawn, wide
@@ -241,6 +242,21 @@ def test_attention(external: bool, data: st.DataObject, way: Way) -> None:
             (a.weights, a.weights_error),
         ][mode or 0]
         assert_near(found[-1], exact, d.dtype, error)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_windows_and_counts_beyond_all_keys(tier: str) -> None:
+    """The greatest numbers there are say "all keys", and the least one says "none"."""
+    q, k, v = (np.ones((1, 1, 4, 2), np.float32) * n for n in (1, 2, 3))
+    way = Way(opset=25, tier=tier, optimize=True, known=True)
+    most = (1 << 63) - 1
+    wide_open = {"left_window_size": most, "right_window_size": most}
+    (y,) = call("Attention", [q, k, v], wide_open, way)
+    np.testing.assert_allclose(y, v, rtol=1e-6)
+    for count, factor in ((most, 1), (-most - 1, 0)):
+        counts = np.array([count])
+        (y,) = call("Attention", [q, k, v, None, None, None, counts], {"is_causal": 1}, way)
+        np.testing.assert_allclose(y, factor * v, rtol=1e-6)
 
 
 def joined(x: np.ndarray) -> np.ndarray:
