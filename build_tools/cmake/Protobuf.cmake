@@ -130,6 +130,7 @@ endfunction()
 function(onnxforge_protobuf_from_source out_version)
   onnxforge_source(protobuf PROTOBUF_SOURCE)
   set(BUILD_SHARED_LIBS OFF)
+  set(PROTOBUF_FULL OFF)
   if(ONNX_USE_PROTOBUF_SHARED_LIBS STREQUAL "ON")
     message(FATAL_ERROR "ONNX_USE_PROTOBUF_SHARED_LIBS=ON, but protobuf is built here, and statically: "
                         "a wheel cannot rely on a library in its build folder\n"

@@ -72,7 +72,6 @@ def provide_protobuf_across(site: Site, builders: ProtobufInstall) -> ProtobufIn
     record = site.context.record
     source = resolve(site.pins, "protobuf", site.fetcher, builders.version)
     settings: dict[str, CacheValue] = {
-        "BUILD_SHARED_LIBS": False,
         "PROTOBUF_PROTOC": builders.protoc,
         "PROTOBUF_UNITY": site.target.joins_files,
     }
@@ -217,8 +216,7 @@ def _build(site: Site, wanted: Wanted) -> Description:
     """Build our own protobuf into the cache, or take it from there."""
     record = site.context.record
     source = resolve(site.pins, "protobuf", site.fetcher, wanted.version)
-    settings: dict[str, CacheValue] = {"BUILD_SHARED_LIBS": wanted.linkage is Linkage.SHARED}
-    recipe = _recipe(site, source, wanted.linkage, settings)
+    recipe = _recipe(site, source, wanted.linkage, {})
     parts = "".join(f" with {part.pin}" for part in recipe.parts)
     record.decide(
         "protobuf",
@@ -252,6 +250,10 @@ def _recipe(
                 f"or ask for a release before {FIRST_WITH_ABSEIL} with --protobuf-version",
             ],
         )
+    settings = {"BUILD_SHARED_LIBS": linkage is Linkage.SHARED, **settings}
+    if not parts:
+        # What is linked in is the lite library; a shared one is installed as upstream installs it.
+        settings["PROTOBUF_FULL"] = linkage is Linkage.SHARED
     return Recipe(
         name="protobuf",
         folder=_FOLDER_WITH_ABSEIL if parts else "",

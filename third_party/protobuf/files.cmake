@@ -94,10 +94,10 @@ set(PROTOBUF_FULL_UNITY_UTIL
     util/time_util.cc)
 
 # Generated files name their tables alike, so each is a translation unit of its own.
+set(PROTOBUF_FULL_DESCRIPTOR descriptor.pb.cc)
 set(PROTOBUF_FULL_GENERATED
     any.pb.cc
     api.pb.cc
-    descriptor.pb.cc
     duration.pb.cc
     empty.pb.cc
     field_mask.pb.cc

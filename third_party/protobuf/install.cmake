@@ -2,7 +2,10 @@
 # lib/cmake/protobuf, all relative to each other, so that the prefix may be moved.
 include(CMakePackageConfigHelpers)
 
-install(TARGETS libprotobuf-lite libprotobuf EXPORT protobuf-targets)
+install(TARGETS libprotobuf-lite EXPORT protobuf-targets)
+if(PROTOBUF_FULL)
+  install(TARGETS libprotobuf EXPORT protobuf-targets)
+endif()
 if(PROTOBUF_PROTOC)
   install(PROGRAMS "${PROTOBUF_PROTOC}" DESTINATION "${CMAKE_INSTALL_BINDIR}" RENAME protoc)
 else()
