@@ -70,7 +70,13 @@ def _environment(program: Path, toolchain: Toolchain, host: Host) -> dict[str, s
     """Return what ccache has to be told, unless the user has told it."""
     if program.stem != "ccache":
         return {}
-    wanted = {"CCACHE_SLOPPINESS": _SLOPPINESS, "CCACHE_BASEDIR": str(_PROJECT)}
+    # What a file includes is read from the list that the compiler writes of it, and not found by
+    # running the preprocessor first: a twentieth of the time of a build that finds nothing.
+    wanted = {
+        "CCACHE_SLOPPINESS": _SLOPPINESS,
+        "CCACHE_BASEDIR": str(_PROJECT),
+        "CCACHE_DEPEND": "true",
+    }
     if toolchain.toolchain_file:
         # It goes by the compiler's name, and the wrappers of zig are called cc and c++.
         wanted["CCACHE_COMPILERTYPE"] = "clang"

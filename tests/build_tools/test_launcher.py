@@ -96,9 +96,12 @@ def test_a_clone_in_another_folder_takes_what_a_real_one_has_kept(toolchain, tmp
     for name in ("one", "two"):
         root = tmp_path / name
         (root / "build").mkdir(parents=True)
-        (root / "a.cc").write_text("int answer() { return 42; }\n", encoding="utf-8")
+        (root / "a.h").write_text("int answer();\n", encoding="utf-8")
+        text = '#include "a.h"\nint answer() { return 42; }\n'
+        (root / "a.cc").write_text(text, encoding="utf-8")
         command = [result.compiler.launcher, *result.compiler.cxx_command]
         command += [f"-ffile-prefix-map={root}=source", "-c", root / "a.cc", "-o", "a.o"]
+        command += ["-MD", "-MT", "a.o", "-MF", "a.o.d"]  # as CMake does for Ninja
         here = {**environ, "CCACHE_BASEDIR": str(root)}
         assert SystemRunner().run(command, cwd=root / "build", env=here).ok
         objects.append((root / "build" / "a.o").read_bytes())
@@ -106,3 +109,5 @@ def test_a_clone_in_another_folder_takes_what_a_real_one_has_kept(toolchain, tmp
     counts = dict(line.split("\t") for line in said.splitlines())
     assert (counts["cache_miss"], counts["direct_cache_hit"]) == ("1", "1")
     assert objects[0] == objects[1]
+    (tmp_path / "two" / "a.h").write_text("int answer() noexcept;\n", encoding="utf-8")
+    assert not SystemRunner().run(command, cwd=root / "build", env=here).ok
