@@ -15,11 +15,11 @@ namespace {
 
 /// The larger pages of most processors. Memory that is cleared and mapped in these pieces, not in 4 KiB, is there in a
 /// fraction of the time, and needs fewer entries of the address translation cache when it is read.
-[[maybe_unused]] constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kHugePage = size_t{2} << 20;
 
 size_t AlignmentFor([[maybe_unused]] size_t bytes) {
 #if defined(__linux__)
-  if (bytes >= 2 * kHugePage) return kHugePage;
+  if (bytes >= kHugePage) return kHugePage;
 #endif
   return kAlignment;
 }
@@ -27,9 +27,15 @@ size_t AlignmentFor([[maybe_unused]] size_t bytes) {
 /// Asks for huge pages for the whole ones in the memory, which is aligned to them. A hint: nothing hangs on it.
 void PreferHugePages([[maybe_unused]] void* memory, [[maybe_unused]] size_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-  if (bytes >= 2 * kHugePage) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+  if (bytes >= kHugePage) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
 }
+
+/// Gives back what AllocateStorage() took.
+struct Release {
+  std::align_val_t alignment;
+  void operator()(void* memory) const { ::operator delete(memory, alignment); }
+};
 
 Storage AllocateStrings(size_t count) {
   return Storage(new std::string[count], [](void* p) { delete[] static_cast<std::string*>(p); });
@@ -49,7 +55,21 @@ Storage AllocateStorage(size_t bytes) {
   void* memory = ::operator new(std::max<size_t>(bytes, 1), alignment, std::nothrow);
   Require(memory != nullptr, ErrorCode::kInvalidArgument, "not enough memory for a tensor of ", bytes, " bytes");
   PreferHugePages(memory, bytes);
-  return Storage(memory, [alignment](void* p) { ::operator delete(p, alignment); });
+  return Storage(memory, Release{alignment});
+}
+
+Storage StorageArena::Allocate(size_t bytes) {
+  if (bytes > block_bytes_ / 4) return AllocateStorage(bytes);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  Storage block = block_.lock();
+  if (block == nullptr || bytes > block_bytes_ - used_) {
+    block = AllocateStorage(block_bytes_);
+    block_ = block;
+    used_ = 0;
+  }
+  void* piece = static_cast<char*>(block.get()) + used_;
+  used_ = std::min(block_bytes_, (used_ + bytes + kAlignment - 1) / kAlignment * kAlignment);
+  return Storage(std::move(block), piece);
 }
 
 Tensor Tensor::Allocate(DType dtype, Shape shape) {
@@ -69,6 +89,11 @@ Tensor Tensor::View(DType dtype, Shape shape, Storage storage, void* data) {
   t.storage_ = std::move(storage);
   t.data_ = data;
   return t;
+}
+
+bool Tensor::IsHeldBy(long holders) const {
+  return storage_ != nullptr && storage_.get() == data_ && std::get_deleter<Release>(storage_) != nullptr &&
+         storage_.use_count() == holders;
 }
 
 Tensor Tensor::Reshaped(Shape shape) const {

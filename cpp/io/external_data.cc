@@ -100,7 +100,10 @@ ExternalBytes ExternalData::ReadOwn(uint64_t offset, uint64_t length, size_t exp
   size_t read = static_cast<size_t>(std::min<uint64_t>(size - std::min(offset, size), expected));
   Storage memory;
   if (read == expected) {  // a model may say what it likes of itself; memory is asked for where the bytes can be
-    memory = AllocateStorage(expected);
+    // In a holder of its own: who is given it may be followed by others, so that it is nobody's to overwrite.
+    const bool large = size >= 2 * kBlock;
+    const auto holder = std::make_shared<Storage>(large ? blocks_.Allocate(expected) : AllocateStorage(expected));
+    memory = Storage(holder, holder->get());
     read = own_file_->Read(offset, memory.get(), expected);
   }
   Require(read == expected, ErrorCode::kIo, "it needs ", expected, " bytes from byte ", offset,

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "onnxforge/base/tensor.h"
+
 #include "onnx_headers.h"
 #include "platform_file.h"
 
@@ -44,6 +46,9 @@ class ExternalData {
   ExternalBytes Find(const onnx::TensorProto& tensor, size_t expected) const;
 
  private:
+  // Small ones: a tensor that is kept, where the others go once they are packed, keeps the block.
+  static constexpr size_t kBlock = size_t{4} << 20;
+
   ExternalBytes ReadOwn(uint64_t offset, uint64_t length, size_t expected) const;
   std::shared_ptr<const FileMapping> Open(const std::string& location) const;
   std::filesystem::path Resolve(const std::string& location) const;
@@ -53,6 +58,7 @@ class ExternalData {
   std::vector<std::filesystem::path> roots_;  // canonical
   mutable std::mutex mutex_;
   mutable std::map<std::filesystem::path, std::shared_ptr<const FileMapping>> files_;
+  mutable StorageArena blocks_{kBlock};                   // for what is read of a large file
   mutable std::map<uint64_t, std::weak_ptr<void>> read_;  // of the own file, by offset: shared while somebody has it
 };
 

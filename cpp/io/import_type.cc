@@ -1,5 +1,9 @@
 #include "import_type.h"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -53,6 +57,21 @@ void MergeTensor(const TensorType& declared, TensorType* type) {
   if (type->shape().dim_size() != declared.shape().dim_size()) return;
   for (int i = 0; i < declared.shape().dim_size(); ++i)
     MergeDim(declared.shape().dim(i), type->mutable_shape()->mutable_dim(i));
+}
+
+/// Whether there is neither NUL nor a byte above 0x7f, as in nearly all names; eight bytes at a time.
+bool IsPlainAscii(const std::string& text) {
+  constexpr uint64_t kLowest = 0x0101010101010101;
+  constexpr uint64_t kHighest = kLowest << 7;
+  size_t at = 0;
+  for (; at + sizeof(uint64_t) <= text.size(); at += sizeof(uint64_t)) {
+    uint64_t bytes;
+    std::memcpy(&bytes, text.data() + at, sizeof bytes);
+    // The subtraction borrows into the highest bit of a byte that is 0.
+    if (((bytes | (bytes - kLowest)) & kHighest) != 0) return false;
+  }
+  return std::all_of(text.begin() + static_cast<std::ptrdiff_t>(at), text.end(),
+                     [](char c) { return c != 0 && static_cast<unsigned char>(c) < 0x80; });
 }
 
 /// The length of the valid UTF-8 character at `at`, 0 where there is none; NUL counts as none, since it ends C strings.
@@ -130,6 +149,7 @@ onnx::TypeProto TypeOf(const Tensor& tensor) {
 }
 
 std::string Utf8(const std::string& text) {
+  if (IsPlainAscii(text)) return text;
   std::string out;
   out.reserve(text.size());
   for (size_t at = 0; at < text.size();) {

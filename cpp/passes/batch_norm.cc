@@ -1,7 +1,9 @@
 #include "batch_norm.h"
 
 #include <cmath>
+#include <optional>
 
+#include "evaluate.h"
 #include "match.h"
 
 namespace onnxforge::passes {
@@ -17,18 +19,6 @@ bool IsInferenceBatchNorm(const ir::Graph& graph, const ir::Node& node) {
     if (IsUsed(graph, node.outputs[i])) return false;
   }
   return true;
-}
-
-template <typename T>
-void ScaleRows(const Tensor& weights, const std::vector<double>& scale, Tensor& out) {
-  const int64_t row = weights.elements() / weights.dim(0);
-  const T* from = weights.data<T>();
-  T* to = out.data<T>();
-  for (const double s : scale) {
-    for (int64_t i = 0; i < row; ++i) to[i] = static_cast<T>(static_cast<double>(from[i]) * s);
-    from += row;
-    to += row;
-  }
 }
 
 }  // namespace
@@ -64,10 +54,15 @@ Tensor FromDoubles(DType dtype, const std::vector<double>& numbers) {
   return Tensor::FromVector(std::vector<float>(numbers.begin(), numbers.end()));
 }
 
-Tensor ScaledRows(const Tensor& weights, const std::vector<double>& scale) {
-  Tensor out = Tensor::Allocate(weights.dtype(), weights.shape());
-  weights.dtype() == DType::kFloat64 ? ScaleRows<double>(weights, scale, out) : ScaleRows<float>(weights, scale, out);
-  return out;
+Tensor ScaledWeights(const PassContext& context, const ir::Graph& graph, const ir::Node& node,
+                     const std::vector<double>& scale) {
+  const ir::ValueId id = node.inputs[1];
+  const Tensor& weights = graph.value(id).constant;
+  Shape rows = weights.shape();
+  for (size_t axis = 1; axis < rows.rank(); ++axis) rows[axis] = 1;
+  std::optional<size_t> spent;
+  if (OnlyReader(graph, id).valid() && weights.IsHeldBy(1)) spent = 0;
+  return Evaluate(context, "Mul", 14, {}, {weights, FromDoubles(weights.dtype(), scale).Reshaped(rows)}, spent);
 }
 
 }  // namespace onnxforge::passes

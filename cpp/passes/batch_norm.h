@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "onnxforge/ir/graph.h"
+#include "onnxforge/passes/passes.h"
 
 namespace onnxforge::passes {
 
@@ -23,7 +24,9 @@ std::vector<double> ChannelNumbers(const Tensor& tensor, int64_t channels);
 /// `numbers`, [n], as a tensor of float32 or float64.
 Tensor FromDoubles(DType dtype, const std::vector<double>& numbers);
 
-/// Weights of float32 or float64, [n, …], row i times scale[i].
-Tensor ScaledRows(const Tensor& weights, const std::vector<double>& scale);
+/// Input 1 of a node, constant weights of float32 or float64, [n, …], row i times scale[i]; in the memory of the
+/// weights where nobody else has them. The node must then go.
+Tensor ScaledWeights(const PassContext& context, const ir::Graph& graph, const ir::Node& node,
+                     const std::vector<double>& scale);
 
 }  // namespace onnxforge::passes

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -14,8 +15,8 @@ namespace onnxforge::passes {
 std::vector<Value> Evaluate(const PassContext& context, const ir::Node& node, const std::vector<Tensor>& inputs,
                             const std::vector<bool>& used, size_t limit);
 
-/// Output 0 of an operator of the default domain.
+/// Output 0 of an operator of the default domain. `spent`: an input whose memory may become the output's.
 Tensor Evaluate(const PassContext& context, std::string_view op_type, int since_version, const Attributes& attributes,
-                const std::vector<Tensor>& inputs);
+                const std::vector<Tensor>& inputs, std::optional<size_t> spent = std::nullopt);
 
 }  // namespace onnxforge::passes

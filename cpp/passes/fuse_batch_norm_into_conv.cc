@@ -19,9 +19,10 @@ struct Fused {
   Tensor bias;
 };
 
-Fused Fuse(const ir::Graph& graph, const ir::Node& conv, const ir::Node& norm) {
-  const Tensor weights = ConstantInput(graph, conv, 1);
-  if (!weights.defined() || (weights.dtype() != DType::kFloat32 && weights.dtype() != DType::kFloat64)) return {};
+Fused Fuse(const PassContext& context, const ir::Graph& graph, const ir::Node& conv, const ir::Node& norm) {
+  if (!graph.IsConstant(Input(conv, 1))) return {};
+  const Tensor& weights = graph.value(conv.inputs[1]).constant;
+  if (weights.dtype() != DType::kFloat32 && weights.dtype() != DType::kFloat64) return {};
   if (weights.rank() < 3 || weights.elements() == 0) return {};
   const int64_t channels = weights.dim(0);
   const auto affine = AffineOf(graph, norm);
@@ -30,12 +31,12 @@ Fused Fuse(const ir::Graph& graph, const ir::Node& conv, const ir::Node& norm) {
   if (Input(conv, 2).valid()) bias = ChannelNumbers(ConstantInput(graph, conv, 2), channels);
   if (bias.empty()) return {};
   for (size_t c = 0; c < bias.size(); ++c) bias[c] = bias[c] * affine->scale[c] + affine->shift[c];
-  return {ScaledRows(weights, affine->scale), FromDoubles(weights.dtype(), bias)};
+  return {ScaledWeights(context, graph, conv, affine->scale), FromDoubles(weights.dtype(), bias)};
 }
 
 }  // namespace
 
-bool FuseBatchNormIntoConv(ir::Graph& graph, const PassContext&) {
+bool FuseBatchNormIntoConv(ir::Graph& graph, const PassContext& context) {
   ir::Patch patch(graph);
   for (ir::NodeId conv_id : graph.order()) {
     const ir::Node& conv = graph.node(conv_id);
@@ -44,7 +45,7 @@ bool FuseBatchNormIntoConv(ir::Graph& graph, const PassContext&) {
     if (!norm_id.valid()) continue;
     const ir::Node& norm = graph.node(norm_id);
     if (norm.inputs[0] != conv.outputs[0]) continue;
-    const Fused fused = Fuse(graph, conv, norm);
+    const Fused fused = Fuse(context, graph, conv, norm);
     if (!fused.weights.defined()) continue;
 
     const ir::ValueInfo& result = graph.value(norm.outputs[0]);

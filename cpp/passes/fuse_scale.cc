@@ -47,7 +47,7 @@ std::optional<ChannelAffine> ScaleOf(const ir::Graph& graph, const ir::Node& nod
 
 class ScaleFuser {
  public:
-  explicit ScaleFuser(ir::Graph& graph) : graph_(graph), patch_(graph) {}
+  ScaleFuser(ir::Graph& graph, const PassContext& context) : graph_(graph), context_(context), patch_(graph) {}
 
   bool Run() {
     for (ir::NodeId id : graph_.order()) Visit(id);
@@ -65,9 +65,9 @@ class ScaleFuser {
     if (producer.attributes.Has("activation") || producer.attributes.Has("lo") || Input(producer, 3).valid()) {
       return ScaleAfter(id);
     }
-    const Tensor weights = ConstantInput(graph_, producer, 1);
     const ir::NodeId reader = OnlyReader(graph_, producer.outputs[0]);
-    if (!weights.defined() || !reader.valid()) return;
+    if (!graph_.IsConstant(Input(producer, 1)) || !reader.valid()) return;
+    const Tensor& weights = graph_.value(producer.inputs[1]).constant;
     const auto channels = static_cast<size_t>(conv ? weights.dim(0) : weights.elements());
     const auto after = ScaleOf(graph_, graph_.node(reader), producer.outputs[0], channels);
     if (!after) return;
@@ -77,7 +77,7 @@ class ScaleFuser {
     }
     if (shift.empty()) return;
     for (size_t c = 0; c < channels; ++c) shift[c] = shift[c] * after->scale[c] + after->shift[c];
-    Replace(id, reader, conv ? ScaledRows(weights, after->scale) : Product(weights, after->scale),
+    Replace(id, reader, conv ? ScaledWeights(context_, graph_, producer, after->scale) : Product(weights, after->scale),
             FromDoubles(DType::kFloat32, shift));
   }
 
@@ -136,12 +136,15 @@ class ScaleFuser {
   }
 
   ir::Graph& graph_;
+  const PassContext& context_;
   ir::Patch patch_;
   std::map<ir::NodeId, bool> taken_;
 };
 
 }  // namespace
 
-bool FuseScale(ir::Graph& graph, const PassContext& context) { return context.tier.simd() && ScaleFuser(graph).Run(); }
+bool FuseScale(ir::Graph& graph, const PassContext& context) {
+  return context.tier.simd() && ScaleFuser(graph, context).Run();
+}
 
 }  // namespace onnxforge::passes

@@ -139,6 +139,7 @@ class Compiler {
     NodeSpec spec{node.domain, node.op_type, node.since_version, node.attributes,
                   types,       constants,    node.inputs.size(), node.outputs.size()};
     spec.image_decoder = &options_.image_decoder;
+    spec.weights = options_.weights;
     return f(spec);
   }
 

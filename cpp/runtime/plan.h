@@ -65,7 +65,8 @@ struct Plan {
 struct CompileOptions {
   Tier tier;
   ImageDecoder image_decoder;
-  ThreadPool& threads;  // kernels are made on all of them: packing weights is most of the work
+  StorageArena* weights;  // for what kernels keep; may be null
+  ThreadPool& threads;    // kernels are made on all of them: packing weights is most of the work
 };
 
 /// Chooses kernels and lays out steps, bodies included. The graph's constants are taken over: each goes as soon as

@@ -32,6 +32,20 @@ std::string Describe(const Value& value) {
        why);
 }
 
+/// Where the session's packed weights lie.
+constexpr size_t kWeightsBlock = size_t{16} << 20;
+
+/// Whether there is enough to keep of a graph's constants that a session should map its memory in large pieces.
+bool HasManyWeights(const ir::Graph& graph) {
+  constexpr size_t kMany = size_t{4} << 20;
+  size_t bytes = 0;
+  for (size_t i = 0; i < graph.value_count() && bytes < kMany; ++i) {
+    const Tensor& constant = graph.value(ir::ValueId{static_cast<int32_t>(i)}).constant;
+    if (constant.defined() && constant.dtype() != DType::kString) bytes += constant.bytes();
+  }
+  return bytes >= kMany;
+}
+
 void RequireTensor(const std::string& what, const Type& expected, const Value& value) {
   if (!value.is_tensor()) FailType(what, expected, value, "");
   const Tensor& tensor = value.tensor();
@@ -103,7 +117,9 @@ class Session::Impl {
     for (ir::ValueId id : graph.outputs) outputs_.push_back({graph.value(id).name, graph.value(id).type});
     passes::RequirePasses(options.disabled_passes);
     if (options.optimize) passes::Optimize(model, {options.tier, options.disabled_passes});
-    plan_ = CompilePlan(graph, {options.tier, options.image_decoder, threads_});
+    StorageArena weights(kWeightsBlock);
+    StorageArena* arena = HasManyWeights(graph) ? &weights : nullptr;
+    plan_ = CompilePlan(graph, {options.tier, options.image_decoder, arena, threads_});
   }
 
   std::vector<Value> Run(const std::vector<NamedValue>& feeds, const std::vector<std::string>& wanted, Profile* profile,

@@ -66,6 +66,40 @@ void TestTensorSharesAndClones() {
   CHECK_THROWS(a.data<double>(), ErrorCode::kInternal, "float32 was read as float64");
 }
 
+void TestArenaGivesPiecesOfBlocks() {
+  StorageArena arena(size_t{4} << 20);
+  const auto begin = [](const Storage& s) { return static_cast<char*>(s.get()); };
+  Storage first = arena.Allocate(100);
+  Storage second = arena.Allocate(1);
+  CHECK_EQ(begin(second) - begin(first), 128);
+  CHECK_EQ(first.use_count(), 2);  // of the block
+  const Storage third = arena.Allocate(size_t{1} << 20);
+  CHECK(begin(third) == begin(second) + kAlignment);
+  const Storage large = arena.Allocate((size_t{1} << 20) + 1);
+  CHECK_EQ(large.use_count(), 1);
+  // The fourth of a mebibyte does not fit any more.
+  std::vector<Storage> more;
+  for (int i = 0; i < 3; ++i) more.push_back(arena.Allocate(size_t{1} << 20));
+  CHECK_EQ(more.back().use_count(), 1);
+  const std::weak_ptr<void> block = first;
+  first.reset();
+  second.reset();
+  more.clear();
+  CHECK(!block.expired());
+  CHECK_EQ(third.use_count(), 1);
+}
+
+void TestTensorKnowsWhoHoldsItsMemory() {
+  const Tensor owned = Tensor::FromVector<float>({1, 2, 3, 4}, Shape{2, 2});
+  CHECK(owned.IsHeldBy(1));
+  const std::vector<Tensor> copies(2, owned);
+  CHECK(owned.IsHeldBy(3) && !owned.IsHeldBy(1));
+  CHECK(!copies[0].Rows(1, 2).IsHeldBy(4));  // a part of it
+  float lent[2] = {};
+  CHECK(!Tensor::View(DType::kFloat32, {2}, Storage(lent, [](void*) {}), lent).IsHeldBy(1));
+  CHECK(!Tensor().IsHeldBy(0));
+}
+
 void TestTensorTooLargeIsAnError() {
   CHECK_THROWS(Tensor::Allocate(DType::kFloat64, {int64_t{1} << 61}), ErrorCode::kInvalidArgument, "address space");
   CHECK_THROWS(Tensor::Allocate(DType::kUInt8, {int64_t{1} << 60}), ErrorCode::kInvalidArgument, "not enough memory");
@@ -310,6 +344,8 @@ int main() {
       {"BroadcastShapes", TestBroadcastShapes},
       {"NormalizeAxis", TestNormalizeAxis},
       {"TensorSharesAndClones", TestTensorSharesAndClones},
+      {"ArenaGivesPiecesOfBlocks", TestArenaGivesPiecesOfBlocks},
+      {"TensorKnowsWhoHoldsItsMemory", TestTensorKnowsWhoHoldsItsMemory},
       {"TensorTooLargeIsAnError", TestTensorTooLargeIsAnError},
       {"Strings", TestStrings},
       {"ValueKinds", TestValueKinds},

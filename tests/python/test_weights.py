@@ -160,3 +160,35 @@ def test_the_file_may_change_once_there_is_a_session(tmp_path):
     path.write_bytes(b"something else")
     rows = session.run({"i": np.array([511, 3])})["y"]
     np.testing.assert_array_equal(rows, table[[511, 3]])
+
+
+def test_weights_that_sessions_share_are_not_changed_by_what_one_does_to_them(tmp_path):
+    """A batch normalisation is multiplied into weights that were read from a file, and into some
+    that were computed; in both cases the next session of the same model begins with its own."""
+    channels = 192  # more than a mebibyte: tensors of smaller files are not read one by one
+    model = with_weights(
+        """agraph (float[1, 192, 6, 6] x) => (float[1, 192, 6, 6] y) {
+            a = Conv<pads = [1, 1, 1, 1]>(x, w)
+            b = BatchNormalization(a, scale, shift, mean, var)
+            v = Add(w, w)
+            c = Conv<pads = [1, 1, 1, 1]>(b, v)
+            y = BatchNormalization(c, scale, shift, mean, var)
+        }""",
+        w=drawn(channels, channels, 3, 3),
+        scale=drawn(channels),
+        shift=drawn(channels),
+        mean=drawn(channels),
+        var=np.abs(drawn(channels)) + 1,
+    )
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    feeds = {"x": drawn(1, channels, 6, 6)}
+    (expected,) = onnxforge.Session(model, tier="reference", optimize=False).run(feeds).values()
+    for source in (onnxforge.load(path), onnxforge.load(model)):
+        # The reference tier packs nothing: it keeps what it was given, for the others to find.
+        tiers = ("reference", "reference", "auto", "auto")
+        sessions = [onnxforge.Session(source, tier=tier) for tier in tiers]
+        sessions.append(onnxforge.Session(source, optimize=False))
+        for session in sessions:
+            (actual,) = session.run(feeds).values()
+            assert relative_difference(actual, expected) < 1e-4

@@ -176,10 +176,21 @@ void CopyElements(DType dtype, const void* x, int64_t x_offset, void* y, int64_t
 }
 
 void FillElements(DType dtype, const void* value, void* y, int64_t y_offset, int64_t n) {
-  DispatchMove(dtype, [&](auto tag) {
-    using E = typename decltype(tag)::type;
-    std::fill_n(static_cast<E*>(y) + y_offset, n, *static_cast<const E*>(value));
-  });
+  if (dtype == DType::kString) {
+    std::fill_n(static_cast<std::string*>(y) + y_offset, n, *static_cast<const std::string*>(value));
+    return;
+  }
+  // Twice as much each time, then a page at a time: as fast as memory is copied, whatever the size of an element.
+  constexpr size_t kPage = 4096;
+  const size_t size = ElementSize(dtype);
+  char* to = static_cast<char*>(y) + static_cast<size_t>(y_offset) * size;
+  const size_t bytes = static_cast<size_t>(n) * size;
+  if (bytes != 0) std::memcpy(to, value, size);
+  for (size_t done = size; done < bytes;) {
+    const size_t part = std::min({done, bytes - done, kPage});
+    std::memcpy(to + done, to, part);
+    done += part;
+  }
 }
 
 }  // namespace onnxforge::reference

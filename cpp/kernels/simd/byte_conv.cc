@@ -56,13 +56,13 @@ class ByteConvolver {
   const Roles& roles() const { return roles_; }
 
   /// `zero`: of the filters, or null.
-  void PackAhead(const Tensor& w, const Tensor* zero) {
+  void PackAhead(const NodeSpec& node, const Tensor& w, const Tensor* zero) {
     constant_ = FiltersOf(w);
     if (constant_.depthwise) {
-      constant_.storage = AllocateStorage(DepthwiseBytes(w));
+      constant_.storage = node.AllocateWeights(DepthwiseBytes(w));
       PackDepthwise(w, zero, constant_.storage.get(), constant_);
     } else {
-      constant_.packed = PackedBytes::PackAhead(ops_, MatrixOf(w), GroupBytes(w), groups_, IsUnsigned(w));
+      constant_.packed = PackedBytes::PackAhead(node, ops_, MatrixOf(w), GroupBytes(w), groups_, IsUnsigned(w));
     }
   }
 
@@ -301,7 +301,7 @@ void PackConstants(const NodeSpec& node, ByteConvolver& convolver) {
   const int64_t groups = node.attributes.Int("group", 1);
   if (w.elements() == 0 || w.dim(0) % groups != 0) return;                               // an error of the run
   if (zero != nullptr && zero->elements() != 1 && zero->elements() != w.dim(0)) return;  // not covered
-  convolver.PackAhead(w, zero);
+  convolver.PackAhead(node, w, zero);
 }
 
 /// ONNX's own operators: the images are turned on the way in and on the way out.

@@ -20,6 +20,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "simd/dispatch.h"
+#include "simd/transpose_rows-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -228,11 +229,17 @@ int32_t SumOfWords(const int32_t* from, size_t words) {
   return hn::ReduceSum(d, sum);
 }
 
-/// One column, its elements in order; may write a vector more than its `words`.
+/// One column, its elements in order; may write a vector more than its `words`. `swapped`: room for its bytes.
 template <class Math>
-void OrderColumn(const ByteMatrix& b, const uint8_t* column, size_t words, int32_t* ordered) {
+void OrderColumn(const ByteMatrix& b, const uint8_t* column, size_t words, uint8_t* swapped, int32_t* ordered) {
   using T = typename Math::T;
   T* to = reinterpret_cast<T*>(ordered);
+  if (b.taps > 1 && b.tap_stride == 1 && b.depth_stride == b.taps) {  // a filter
+    TransposeBytes(column, b.depth, b.taps, swapped);
+    Math::template Copy<int8_t>(swapped, b.taps * b.depth, b.flip, to);
+    std::fill(to + b.taps * b.depth, reinterpret_cast<T*>(ordered + words), T{0});
+    return;
+  }
   for (size_t tap = 0; tap < b.taps; ++tap, to += b.depth) {
     const uint8_t* from = column + tap * b.tap_stride;
     if (b.depth_stride == 1) {
@@ -250,21 +257,22 @@ void OrderColumn(const ByteMatrix& b, const uint8_t* column, size_t words, int32
 /// then turned word by word.
 template <class Math>
 void PackColumns(const ByteMatrix& b, size_t p, size_t words, int32_t* panel, int32_t* sums) {
-  constexpr size_t kColumns = 4;
+  constexpr size_t kColumns = 16;
   const size_t nr = Nr();
   const size_t columns = std::min(nr, b.columns - p * nr);
   if (columns < nr) std::memset(panel, 0, nr * words * sizeof(int32_t));
   std::vector<int32_t> ordered(kColumns * words + kVectorWords);
+  std::vector<uint8_t> swapped(b.taps * b.depth);
   for (size_t begin = 0; begin < columns; begin += kColumns) {
     const size_t count = std::min(kColumns, columns - begin);
     for (size_t j = 0; j < count; ++j) {
       int32_t* column = ordered.data() + j * words;
-      OrderColumn<Math>(b, b.data + (p * nr + begin + j) * b.column_stride, words, column);
+      OrderColumn<Math>(b, b.data + (p * nr + begin + j) * b.column_stride, words, swapped.data(), column);
       sums[begin + j] = SumOfWords<Math>(column, words);
     }
     constexpr size_t kWords = 64;
     for (size_t w = 0; w < words; w += kWords) {
-      TransposeWords(ordered.data() + w, words, count, std::min(kWords, words - w), panel + w * nr + begin, nr);
+      TransposeRows(ordered.data() + w, words, count, std::min(kWords, words - w), panel + w * nr + begin, nr);
     }
   }
 }

@@ -53,7 +53,7 @@ class ByteMatMul final : public Kernel {
     const Tensor& b = node.constant_inputs[roles.b];
     size_t count = 0;
     const ByteMatrix first = MatrixOf(b, count);
-    constant_b_ = PackedBytes::PackAhead(ops_, first, first.depth * first.columns, count, IsUnsigned(b));
+    constant_b_ = PackedBytes::PackAhead(node, ops_, first, first.depth * first.columns, count, IsUnsigned(b));
   }
 
   void Run(KernelContext& context) const override {

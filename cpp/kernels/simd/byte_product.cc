@@ -68,9 +68,9 @@ PackedBytes PackedBytes::Pack(const ByteGemmOps& ops, ByteMatrix first, size_t d
   return b;
 }
 
-PackedBytes PackedBytes::PackAhead(const ByteGemmOps& ops, const ByteMatrix& first, size_t distance, size_t count,
-                                   bool is_unsigned) {
-  Storage storage = AllocateStorage(Bytes(ops, first.taps * first.depth, first.columns, count));
+PackedBytes PackedBytes::PackAhead(const NodeSpec& node, const ByteGemmOps& ops, const ByteMatrix& first,
+                                   size_t distance, size_t count, bool is_unsigned) {
+  Storage storage = node.AllocateWeights(Bytes(ops, first.taps * first.depth, first.columns, count));
   ThreadPool serial(1);
   PackedBytes b = Pack(ops, first, distance, count, is_unsigned, storage.get(), serial);
   b.storage = std::move(storage);

@@ -50,8 +50,8 @@ struct PackedBytes {
   static PackedBytes Pack(const ByteGemmOps& ops, ByteMatrix first, size_t distance, size_t count, bool is_unsigned,
                           void* memory, ThreadPool& threads);
   /// The same to memory of its own.
-  static PackedBytes PackAhead(const ByteGemmOps& ops, const ByteMatrix& first, size_t distance, size_t count,
-                               bool is_unsigned);
+  static PackedBytes PackAhead(const NodeSpec& node, const ByteGemmOps& ops, const ByteMatrix& first, size_t distance,
+                               size_t count, bool is_unsigned);
 };
 
 /// ByteResult's arrays for every matrix, [count][padded], in scratch memory. Parameters have one element for all, one

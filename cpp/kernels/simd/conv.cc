@@ -108,9 +108,9 @@ class Convolver {
     constant_ = Filters(node.constant_inputs[1], groups_);
     const bool winograd = Winograd::Pays(constant_.tensor, groups_);
     const std::optional<bool> large = winograd ? IsLarge(node) : false;
-    if (winograd && large.value_or(true)) winograd_.emplace(ops_, constant_.tensor);
+    if (winograd && large.value_or(true)) winograd_.emplace(node, ops_, constant_.tensor);
     if (!large.value_or(false)) {
-      storage_ = AllocateStorage(constant_.packed_floats(ops_) * sizeof(float));
+      storage_ = node.AllocateWeights(constant_.packed_floats(ops_) * sizeof(float));
       constant_.Pack(ops_, static_cast<float*>(storage_.get()));
     }
     // From here on only the shape is asked for.

@@ -35,7 +35,7 @@ class ConvTranspose final : public Kernel {
     channels_ = static_cast<size_t>(filters_.dim(0));
     out_channels_ = static_cast<size_t>(filters_.dim(1));
     taps_ = static_cast<size_t>(filters_.shape().elements(2, filters_.rank()));
-    Pack();
+    Pack(node);
   }
 
   void Run(KernelContext& context) const override {
@@ -68,7 +68,7 @@ class ConvTranspose final : public Kernel {
 
  private:
   /// Filters [C, M, taps] as the right-hand side [C, taps · M].
-  void Pack() {
+  void Pack(const NodeSpec& node) {
     const size_t n = taps_ * out_channels_;
     std::vector<float> turned(channels_ * n);
     const float* from = filters_.data<float>();
@@ -77,7 +77,7 @@ class ConvTranspose final : public Kernel {
         for (size_t tap = 0; tap < taps_; ++tap) turned[(c * taps_ + tap) * out_channels_ + m] = *from++;
       }
     }
-    packed_ = AllocateStorage(PackedSize(ops_, channels_, n) * sizeof(float));
+    packed_ = node.AllocateWeights(PackedSize(ops_, channels_, n) * sizeof(float));
     ops_.pack_b(turned.data(), n, false, channels_, n, 0, CeilDiv(n, ops_.nr), static_cast<float*>(packed_.get()));
   }
 

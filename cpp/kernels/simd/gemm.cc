@@ -5,7 +5,6 @@
 #include <type_traits>
 
 #include "simd/row_pointers.h"
-#include "simd/transpose.h"
 
 // clang-format off: the order matters
 #undef HWY_TARGET_INCLUDE
@@ -14,6 +13,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "simd/dispatch.h"
+#include "simd/transpose_rows-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -109,8 +109,8 @@ void PackTransposed(const float* HWY_RESTRICT b, size_t b_stride, size_t k, size
   const size_t nr = Nr();
   for (size_t begin = 0; begin < k; begin += kBlock) {
     const size_t end = std::min(begin + kBlock, k);
-    TransposeWords(b + begin, b_stride, columns, end - begin, out + begin * nr, nr);
-    for (size_t i = begin; i < end; ++i) std::fill(out + i * nr + columns, out + (i + 1) * nr, 0.0f);
+    TransposeRows(b + begin, b_stride, columns, end - begin, out + begin * nr, nr);
+    for (size_t i = begin; i < end && columns < nr; ++i) std::fill(out + i * nr + columns, out + (i + 1) * nr, 0.0f);
   }
 }
 

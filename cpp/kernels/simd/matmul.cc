@@ -58,10 +58,10 @@ Stack Layout(const GemmOps& ops, const Shape& shape, bool transposed) {
   return stack;
 }
 
-Stack PackAhead(const GemmOps& ops, const Tensor& b, bool transposed) {
+Stack PackAhead(const NodeSpec& node, const GemmOps& ops, const Tensor& b, bool transposed) {
   Stack stack = Layout(ops, b.shape(), transposed);
   const auto count = static_cast<size_t>(stack.batch.elements());
-  stack.storage = AllocateStorage(count * stack.matrix_floats * sizeof(float));
+  stack.storage = node.AllocateWeights(count * stack.matrix_floats * sizeof(float));
   auto* out = static_cast<float*>(stack.storage.get());
   ThreadPool serial(1);
   PackStack(ops, b, transposed, count, stack, out, serial);
@@ -130,7 +130,7 @@ class MatMul final : public Kernel {
     const Tensor& b = node.constant_inputs[1];
     if (b.rank() == 0 || (b.rank() <= 2 && IsOneRow(node.input_types[0], false))) return;
     constant_rank_ = b.rank();
-    constant_b_ = PackAhead(ops_, AsMatrices(b), transpose_b_);
+    constant_b_ = PackAhead(node, ops_, AsMatrices(b), transpose_b_);
   }
 
   void Run(KernelContext& context) const override {
@@ -226,7 +226,7 @@ class Gemm final : public Kernel {
         transpose_b_(node.attributes.Int("transB", 0) != 0),
         epilogue_(ReadEpilogue(node)) {
     if (node.IsConstant(1) && node.constant_inputs[1].rank() == 2 && !IsOneRow(node.input_types[0], transpose_a_)) {
-      constant_b_ = PackAhead(ops_, node.constant_inputs[1], transpose_b_);
+      constant_b_ = PackAhead(node, ops_, node.constant_inputs[1], transpose_b_);
     }
   }
 

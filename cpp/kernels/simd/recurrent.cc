@@ -25,8 +25,9 @@ struct PackedWeights {
   size_t n = 0;
   size_t k = 0;
 
-  PackedWeights(const GemmOps& ops, const float* weights, size_t rows, size_t columns) : n(rows), k(columns) {
-    storage = AllocateStorage(PackedSize(ops, k, n) * sizeof(float));
+  PackedWeights(const NodeSpec& node, const GemmOps& ops, const float* weights, size_t rows, size_t columns)
+      : n(rows), k(columns) {
+    storage = node.AllocateWeights(PackedSize(ops, k, n) * sizeof(float));
     ops.pack_b(weights, k, true, k, n, 0, CeilDiv(n, ops.nr), static_cast<float*>(storage.get()));
   }
 
@@ -71,8 +72,8 @@ class LstmCell {
   static constexpr size_t kGates = 4;
   static constexpr bool kHasCellState = true;
 
-  LstmCell(const Tools& tools, const NodeSpec&, const float* recurrence, size_t hidden)
-      : recurrence_(tools.gemm, recurrence, kGates * hidden, hidden) {}
+  LstmCell(const Tools& tools, const NodeSpec& node, const float* recurrence, size_t hidden)
+      : recurrence_(node, tools.gemm, recurrence, kGates * hidden, hidden) {}
 
   /// The bias of the input's part.
   static void JoinBias(const float* bias, size_t hidden, float* joined) {
@@ -112,8 +113,8 @@ class GruCell {
   static constexpr bool kHasCellState = false;
 
   GruCell(const Tools& tools, const NodeSpec& node, const float* recurrence, size_t hidden)
-      : gates_(tools.gemm, recurrence, 2 * hidden, hidden),
-        candidate_(tools.gemm, recurrence + 2 * hidden * hidden, hidden, hidden),
+      : gates_(node, tools.gemm, recurrence, 2 * hidden, hidden),
+        candidate_(node, tools.gemm, recurrence + 2 * hidden * hidden, hidden, hidden),
         reset_after_(node.attributes.Int("linear_before_reset", 0) != 0) {}
 
   /// The recurrent bias of the candidate stays apart where the reset comes after it.
@@ -182,7 +183,7 @@ class Recurrent final : public Kernel {
     hidden_ = static_cast<size_t>(r.dim(2));
     const size_t gates = Cell::kGates * hidden_;
     for (size_t d = 0; d < static_cast<size_t>(w.dim(0)); ++d) {
-      inputs_.emplace_back(tools_.gemm, w.data<float>() + d * gates * input_, gates, input_);
+      inputs_.emplace_back(node, tools_.gemm, w.data<float>() + d * gates * input_, gates, input_);
       cells_.emplace_back(tools_, node, r.data<float>() + d * gates * hidden_, hidden_);
       joined_.emplace_back(gates, 0.0f);
       if (bias_.defined()) cells_[d].JoinBias(bias_.data<float>() + d * 2 * gates, hidden_, joined_[d].data());

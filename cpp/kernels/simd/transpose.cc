@@ -230,6 +230,23 @@ void TransposeWords(const void* from, size_t from_stride, size_t rows, size_t co
   TransposeTile(static_cast<const uint32_t*>(from), from_stride, rows, columns, static_cast<uint32_t*>(to), to_stride);
 }
 
+void TransposeBytes(const uint8_t* from, size_t rows, size_t columns, uint8_t* to) {
+  constexpr size_t kSquare = kSide<uint8_t>;
+  for (size_t j = 0; j < columns; j += kSquare) {
+    const size_t width = std::min(kSquare, columns - j);
+    size_t i = 0;
+    // Of a row that is narrower, the next one is read too.
+    for (; i + kSquare <= rows && (i + kSquare - 1) * columns + j + kSquare <= rows * columns; i += kSquare) {
+      uint8_t square[kSquare * kSquare];
+      TransposeSquare(from + i * columns + j, columns, square, kSquare);
+      for (size_t c = 0; c < width; ++c) std::memcpy(to + (j + c) * rows + i, square + c * kSquare, kSquare);
+    }
+    for (; i < rows; ++i) {
+      for (size_t c = j; c < j + width; ++c) to[c * rows + i] = from[i * columns + c];
+    }
+  }
+}
+
 void AddTranspose(KernelTable& table) { table.Add("", "Transpose", {1, 13, 21, 23, 24, 25}, MakeTranspose); }
 
 }  // namespace onnxforge::simd

@@ -18,11 +18,11 @@ bool Winograd::Pays(const Tensor& filters, size_t groups) {
          filters.dim(1) >= 32;
 }
 
-Winograd::Winograd(const GemmOps& ops, const Tensor& filters)
+Winograd::Winograd(const NodeSpec& node, const GemmOps& ops, const Tensor& filters)
     : channels_(static_cast<size_t>(filters.dim(1))),
       out_channels_(static_cast<size_t>(filters.dim(0))),
       plane_floats_(PackedSize(ops, channels_, out_channels_)),
-      packed_(AllocateStorage(kPlanes * plane_floats_ * sizeof(float))) {
+      packed_(node.AllocateWeights(kPlanes * plane_floats_ * sizeof(float))) {
   auto* out = static_cast<float*>(packed_.get());
   for (size_t m = 0; m < out_channels_; m += ops.nr) {
     PackPanel(ops, filters.data<float>() + 9 * m * channels_, std::min(ops.nr, out_channels_ - m), out + m * channels_);

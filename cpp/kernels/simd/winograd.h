@@ -20,7 +20,7 @@ class Winograd {
   /// Whether filters [M, C, 3, 3] are such that the turning of tiles costs less than it spares.
   static bool Pays(const Tensor& filters, size_t groups);
 
-  Winograd(const GemmOps& ops, const Tensor& filters);
+  Winograd(const NodeSpec& node, const GemmOps& ops, const Tensor& filters);
 
   void Run(const GemmOps& ops, const WinogradImages& images, const float* x, const Epilogue& epilogue, float* y,
            KernelContext& context) const;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,24 @@ inline constexpr size_t kAlignment = 64;
 /// `bytes` of uninitialised memory aligned to kAlignment. Fails with kInvalidArgument, naming the size, when there is
 /// not that much.
 Storage AllocateStorage(size_t bytes);
+
+/// Memory for tensors that live about as long as each other, in pieces of large blocks: the system maps those by its
+/// larger pages, and what is not touched of the last one is not there. A block goes with the last of its pieces. Safe
+/// from several threads.
+class StorageArena {
+ public:
+  /// `block`: bytes of one, at least 4 MiB. What is larger than a quarter of it gets memory of its own.
+  explicit StorageArena(size_t block) : block_bytes_(block) {}
+
+  /// As AllocateStorage().
+  Storage Allocate(size_t bytes);
+
+ private:
+  size_t block_bytes_;
+  std::mutex mutex_;
+  std::weak_ptr<void> block_;
+  size_t used_ = 0;  // bytes of the block
+};
 
 /// A dense row-major tensor. Copying shares the memory; nothing copies elements behind the caller's back.
 class Tensor {
@@ -63,6 +82,9 @@ class Tensor {
     return static_cast<T*>(data_);
   }
   const Storage& storage() const { return storage_; }
+  /// Whether the memory is AllocateStorage()'s, not an arena's, a file's or a caller's, and only this many tensors and
+  /// storages hold it.
+  bool IsHeldBy(long holders) const;
 
   /// The same elements under another shape with the same number of them (kInvalidArgument otherwise).
   Tensor Reshaped(Shape shape) const;

@@ -34,8 +34,13 @@ struct NodeSpec {
   size_t output_count = 0;
   int64_t target = 0;                           // the Highway target a SIMD kernel must keep to; 0 for the best one
   const ImageDecoder* image_decoder = nullptr;  // null where there is none
+  StorageArena* weights = nullptr;              // of the session, where it has many
 
   bool IsConstant(size_t i) const { return i < constant_inputs.size() && constant_inputs[i].defined(); }
+  /// Memory for what is kept of a constant, for as long as the kernel lives.
+  Storage AllocateWeights(size_t bytes) const {
+    return weights == nullptr ? AllocateStorage(bytes) : weights->Allocate(bytes);
+  }
   DType InputDType(size_t i) const { return i < input_types.size() ? input_types[i].dtype : DType::kUndefined; }
 };
 
