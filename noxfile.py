@@ -172,7 +172,9 @@ def cache(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure: -- engine (against onnxruntime; the default), build or protobuf, and options."""
-    subject, *options = session.posargs or ["engine"]
+    subject, options = "engine", list(session.posargs)
+    if options and options[0] in ("engine", "build", "protobuf"):
+        subject = options.pop(0)
     prepare(session, "bench")
     if subject == "engine":
         install_wheel(session)
