@@ -198,5 +198,9 @@ def _backend_environment(
             "CMAKE_BUILD_PARALLEL_LEVEL": str(site.jobs),
             "MAX_JOBS": str(site.jobs),
             "SOURCE_DATE_EPOCH": host.source_date_epoch,
+            # Sources below a base would be named relative to where the compiler runs. Upstream's
+            # messages hold __FILE__: the prefix map does not know that name, and a build without a
+            # compiler cache has another one.
+            "CCACHE_BASEDIR": "",
         }
     )

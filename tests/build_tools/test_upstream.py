@@ -202,6 +202,11 @@ class TestMakingTheWheel:
         assert caches == [False, False]
         assert (upstream.folder / "source/.setuptools-cmake-build/library.o").exists()
 
+    def test_a_compiler_cache_leaves_the_paths_that_are_mapped(self, made):
+        """Before: __FILE__ was "../onnx/…" with ccache and "source/onnx/…" without it."""
+        _, runner, _ = made
+        assert [call.env["CCACHE_BASEDIR"] for call in runner.calls] == ["", ""]
+
     def test_the_release_itself_is_not_written_to(self, made):
         upstream, _, _ = made
         assert sorted(path.name for path in upstream.source.iterdir()) == ["setup.py"]
